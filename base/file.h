@@ -1,0 +1,21 @@
+/* Small files: read whole within a bound, replaced whole or not at all. */
+#ifndef AZOTH_BASE_FILE_H
+#define AZOTH_BASE_FILE_H
+
+#include "base/err.h"
+
+#include <sys/types.h>
+
+/* The whole file into memory owned by the caller (free(out->ptr)), with one 0 byte behind it that is not counted.
+ * ERR_NOTFOUND: no such file. ERR_LIMIT: more than `most` bytes. ERR_IO: anything else. */
+MUST_USE enum err file_read(const char *path, size_t most, struct bytes *out, struct fault *fault);
+/* Written beside, synced, renamed over path, folder synced: after a crash the old or the new contents stand there. */
+MUST_USE enum err file_replace(const char *path, struct bytes contents, mode_t mode, struct fault *fault);
+/* Syncs the folder that path stands in, so that a new or renamed file there survives a crash. */
+MUST_USE enum err file_sync_folder(const char *path, struct fault *fault);
+/* The folder path, made when it is not there (mode 0755); its parents must exist. */
+MUST_USE enum err file_folder(const char *path, struct fault *fault);
+/* DIR/NAME into out. ERR_LIMIT: does not fit. */
+MUST_USE enum err file_path(char *out, size_t cap, const char *dir, const char *name);
+
+#endif

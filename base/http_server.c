@@ -1,0 +1,173 @@
+#include "base/http_server.h"
+
+#include "base/clock.h"
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct connection { struct bufferevent *bev; uint64_t since_ms; bool held; };      /* bev: one reference of ours */
+struct http_server {
+    struct event_base *base;
+    struct http_limits limits;
+    struct evhttp *server;
+    struct evconnlistener *listener;    /* evhttp's own; rests while all places below are taken */
+    struct event *sweep;
+    http_request_fn *on_request;
+    void *arg;
+    bool paused;
+    struct connection open[HTTP_CONNECTIONS_MAX];
+    unsigned open_n;
+};
+
+/* evhttp limits neither the number of its connections nor the time that a slow one takes. So we hold a reference to each:
+ * one whose callbacks are gone was freed by evhttp and gives up its place, one that is too old is told that its peer left. */
+static void sweep(struct http_server *s)
+{
+    uint64_t now = clock_mono_ms();
+    for (unsigned i = s->open_n; i-- > 0; ) {
+        struct connection *c = &s->open[i];
+        bufferevent_event_cb on_event = NULL;
+        bufferevent_getcb(c->bev, NULL, NULL, &on_event, NULL);
+        if (on_event != NULL && !c->held && now - c->since_ms > s->limits.life_ms) {
+            bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
+        } else if (on_event == NULL) {
+            (void)bufferevent_decref(c->bev);
+            *c = s->open[--s->open_n];
+        }
+    }
+    if (s->open_n < HTTP_CONNECTIONS_MAX && !s->paused)
+        (void)evconnlistener_enable(s->listener);
+    if (s->open_n == 0)
+        (void)event_del(s->sweep);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    sweep(arg);
+}
+
+static struct bufferevent *on_connection(struct event_base *base, void *arg)
+{
+    static const struct timeval every = { 0, 250000 };
+    struct http_server *s = arg;
+    struct bufferevent *bev = s->limits.make != NULL ? s->limits.make(base, s->limits.arg)
+                                                     : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    if (s->open_n > 0)
+        sweep(s);           /* those that ended since the last one leave their places at once */
+    if (bev == NULL || s->open_n == HTTP_CONNECTIONS_MAX)
+        return bev;
+    bufferevent_incref(bev);
+    s->open[s->open_n++] = (struct connection){ .bev = bev, .since_ms = clock_mono_ms() };
+    if (s->open_n == HTTP_CONNECTIONS_MAX)
+        (void)evconnlistener_disable(s->listener);
+    if (s->open_n == 1)
+        (void)event_add(s->sweep, &every);
+    return bev;
+}
+
+static void on_request(struct evhttp_request *req, void *arg)
+{
+    struct http_server *s = arg;
+    s->on_request(s->arg, req);
+}
+
+/* "ADDRESS@PORT" apart. */
+static enum err split_listen(const char *listen, char *address, size_t cap, uint16_t *port)
+{
+    const char *at = strrchr(listen, '@');
+    char *end = NULL;
+    if (at == NULL || (size_t)(at - listen) >= cap || at[1] < '0' || at[1] > '9')
+        return ERR_BAD;
+    memcpy(address, listen, (size_t)(at - listen));
+    address[at - listen] = '\0';
+    unsigned long n = strtoul(at + 1, &end, 10);
+    if (*end != '\0' || n > 65535)
+        return ERR_BAD;
+    *port = (uint16_t)n;
+    return OK;
+}
+
+MUST_USE enum err http_server_open(struct http_server **out, struct event_base *base, const char *listen,
+                                   const struct http_limits *limits, http_request_fn *fn, void *arg,
+                                   struct fault *fault)
+{
+    char address[128];
+    uint16_t port;
+    if (split_listen(listen, address, sizeof address, &port) != OK)
+        return fault_set(fault, ERR_CONFIG, "'%s' is not ADDRESS@PORT", listen);
+    struct http_server *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return ERR_NOMEM;
+    s->base = base;
+    s->limits = *limits;
+    s->on_request = fn;
+    s->arg = arg;
+    s->server = evhttp_new(base);
+    s->sweep = event_new(base, -1, EV_PERSIST, on_sweep, s);
+    if (s->server == NULL || s->sweep == NULL) {
+        http_server_close(s);
+        return ERR_NOMEM;
+    }
+    evhttp_set_allowed_methods(s->server, (uint16_t)limits->methods);
+    evhttp_set_max_headers_size(s->server, limits->headers);
+    evhttp_set_max_body_size(s->server, limits->body);
+    evhttp_set_timeout(s->server, limits->timeout_s);
+    evhttp_set_bevcb(s->server, on_connection, s);
+    evhttp_set_gencb(s->server, on_request, s);
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(s->server, address, port);
+    if (bound == NULL) {
+        enum err err = fault_set(fault, ERR_NET, "cannot listen on %s: %s", listen, strerror(errno));
+        http_server_close(s);
+        return err;
+    }
+    s->listener = evhttp_bound_socket_get_listener(bound);
+    *out = s;
+    return OK;
+}
+
+void http_server_pause(struct http_server *s)
+{
+    s->paused = true;
+    (void)evconnlistener_disable(s->listener);
+}
+
+/* NULL: the peer is gone. */
+static struct connection *place_of(struct http_server *s, struct evhttp_request *req)
+{
+    struct evhttp_connection *evcon = evhttp_request_get_connection(req);
+    struct bufferevent *bev = evcon != NULL ? evhttp_connection_get_bufferevent(evcon) : NULL;
+    for (unsigned i = 0; i < s->open_n && bev != NULL; i++)
+        if (s->open[i].bev == bev)
+            return &s->open[i];
+    return NULL;
+}
+
+static void set_held(struct http_server *s, struct evhttp_request *req, bool held)
+{
+    struct connection *c = place_of(s, req);
+    if (c == NULL)
+        return;
+    c->held = held;
+    c->since_ms = clock_mono_ms();
+}
+
+void http_server_hold(struct http_server *s, struct evhttp_request *req) { set_held(s, req, true); }
+void http_server_release(struct http_server *s, struct evhttp_request *req) { set_held(s, req, false); }
+
+void http_server_close(struct http_server *s)
+{
+    if (s == NULL)
+        return;
+    if (s->server != NULL)
+        evhttp_free(s->server);         /* frees its connections, which leaves our references */
+    while (s->open_n > 0)
+        (void)bufferevent_decref(s->open[--s->open_n].bev);
+    if (s->sweep != NULL)
+        event_free(s->sweep);
+    free(s);
+}

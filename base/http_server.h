@@ -1,0 +1,45 @@
+/* libevent's evhttp with the limits that it lacks: a number of connections, and a time for each. For I/O shells only:
+ * base/http.c (pages of a daemon) and the core's API.
+ *
+ *     accept ─► a place ─► request (its time begins anew) ─► hold ... reply ─► release ─► next request, or too old
+ *
+ * While all places are taken, further connections wait in the listener's backlog. */
+#ifndef AZOTH_BASE_HTTP_SERVER_H
+#define AZOTH_BASE_HTTP_SERVER_H
+
+#include "base/err.h"
+
+#define HTTP_CONNECTIONS_MAX 64
+
+struct bufferevent;
+struct event_base;
+struct evhttp_request;
+struct http_server;
+
+struct http_limits {
+    unsigned methods;               /* EVHTTP_REQ_GET | ...; others are refused */
+    long headers, body;             /* bytes of each, at most */
+    int timeout_s;                  /* a connection on which nothing moves for so long is closed */
+    uint64_t life_ms;               /* and one that lives so long without a request that was held */
+    /* Makes the bufferevent of a connection (TLS, say), BEV_OPT_CLOSE_ON_FREE; NULL: a plain one. */
+    struct bufferevent *(*make)(struct event_base *base, void *arg);
+    void *arg;
+};
+
+/* A request that came whole. Exactly one reply must follow, at once or later. */
+typedef void http_request_fn(void *arg, struct evhttp_request *req);
+
+/* listen: "ADDRESS@PORT", IPv6 without brackets. ERR_CONFIG: it is not. ERR_NET: address in use and the like, *fault
+ * names it. */
+MUST_USE enum err http_server_open(struct http_server **out, struct event_base *base, const char *listen,
+                                   const struct http_limits *limits, http_request_fn *on_request, void *arg,
+                                   struct fault *fault);
+/* Replies must be out: requests that are still held are freed. NULL is fine. */
+void http_server_close(struct http_server *s);
+void http_server_pause(struct http_server *s);              /* accepts no more connections */
+
+/* Between these two the request's connection does not grow old. release: before the reply is given to evhttp. */
+void http_server_hold(struct http_server *s, struct evhttp_request *req);
+void http_server_release(struct http_server *s, struct evhttp_request *req);
+
+#endif

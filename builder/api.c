@@ -1,0 +1,251 @@
+#include "builder/api_parts.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+
+/* --- percent-encoding ------------------------------------------------------------------------------------------------ */
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The bytes that text[0..len) stands for, in the call's arena. */
+static enum err percent_read(struct api_call *c, const char *text, size_t len, bool query, struct bytes *out)
+{
+    uint8_t *bytes = arena_take(&c->arena, len + 1);
+    size_t n = 0;
+    if (bytes == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t ch = (uint8_t)text[i];
+        if (ch == '%') {
+            int high = i + 2 < len ? hex_digit(text[i + 1]) : -1, low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+            if (low < 0)
+                return ERR_BAD;
+            ch = (uint8_t)(high << 4 | low);
+            i += 2;
+        } else if (query && ch == '+') {
+            ch = ' ';
+        }
+        bytes[n++] = ch;
+    }
+    bytes[n] = 0;                       /* so that numbers can be read as text */
+    *out = bytes_of(bytes, n);
+    return OK;
+}
+
+static const char *text_of(struct bytes b)          /* of percent_read, which ends it with a 0 */
+{
+    return (const char *)b.ptr;
+}
+
+/* --- the query ------------------------------------------------------------------------------------------------------- */
+struct query { struct bytes prefix, after, limit, json, if_version, if_absent; };
+
+static struct bytes *parameter(struct query *q, struct bytes name)
+{
+    const struct { const char *name; struct bytes *value; } rows[] = {
+        { "prefix", &q->prefix }, { "after", &q->after }, { "limit", &q->limit }, { "json", &q->json },
+        { "if_version", &q->if_version }, { "if_absent", &q->if_absent },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (bytes_equal(bytes_of_text(rows[i].name), name))
+            return rows[i].value;
+    return NULL;
+}
+
+/* false: the reply says why. */
+static bool query_read(struct api_call *c, const char *text, struct query *q)
+{
+    while (text != NULL && *text != '\0') {
+        size_t len = strcspn(text, "&"), name_len = strcspn(text, "=&");
+        struct bytes name, value, *place;
+        size_t value_at = name_len < len ? name_len + 1 : len;
+        enum err err = percent_read(c, text, name_len, true, &name);
+        if (err == OK)
+            err = percent_read(c, text + value_at, len - value_at, true, &value);
+        if (err != OK) {
+            (void)api_refuse(c, err == ERR_NOMEM ? 500 : 400, "%s",
+                             err == ERR_NOMEM ? err_text(err) : "the query is not percent-encoded");
+            return false;
+        }
+        if (len > 0 && (place = parameter(q, name)) == NULL) {
+            (void)api_refuse(c, 400, "unknown parameter '%.100s'", text_of(name));
+            return false;
+        }
+        if (len > 0 && place->ptr != NULL) {
+            (void)api_refuse(c, 400, "parameter %.100s is given twice", text_of(name));
+            return false;
+        }
+        if (len > 0)
+            *place = value;
+        text += len + (text[len] == '&');
+    }
+    return true;
+}
+
+/* "1", "true", "0", "false"; NULL is false. */
+static bool flag_read(const char *text, bool *out)
+{
+    *out = text != NULL && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+    return text == NULL || *out || strcmp(text, "0") == 0 || strcmp(text, "false") == 0;
+}
+
+/* --- limits ---------------------------------------------------------------------------------------------------------- */
+static const char *numbered(const struct api_call *c, size_t at, char out[32])
+{
+    out[0] = '\0';
+    if (c->many)
+        (void)snprintf(out, 32, "ops[%zu]: ", at);
+    return out;
+}
+
+bool api_check_ns(struct api_call *c, struct bytes ns, size_t at)
+{
+    char number[32];
+    (void)numbered(c, at, number);
+    if (!ns_name_fits(ns))
+        (void)api_refuse(c, 400, "%sa namespace is named by 1 to %d of a-z 0-9 _ . -", number, STORE_NS_MAX);
+    else if (bytes_equal(ns, bytes_of_text(KV_NS_DNS)))
+        (void)api_refuse(c, 403, "%snamespace " KV_NS_DNS " holds zones, no general entries", number);
+    else
+        return true;
+    return false;
+}
+
+bool api_check_op(struct api_call *c, const struct op *op, size_t at)
+{
+    char number[32];
+    (void)numbered(c, at, number);
+    if (!api_check_ns(c, op->ns, at))
+        return false;
+    if (op->key.len == 0 || op->key.len > KV_KEY_MAX)
+        (void)api_refuse(c, 400, "%sa key of %zu bytes: 1 to %d are allowed", number, op->key.len, KV_KEY_MAX);
+    else if (op->value.len > KV_BYTES_MAX)
+        (void)api_refuse(c, 413, "%sa value of %zu bytes: up to %zu are allowed", number, op->value.len, KV_BYTES_MAX);
+    else
+        return true;
+    return false;
+}
+
+/* --- one entry ------------------------------------------------------------------------------------------------------- */
+/* false: the reply says why. */
+static bool cond_read(struct api_call *c, const char *version, const char *absent, struct kv_cond *out)
+{
+    bool if_absent;
+    *out = (struct kv_cond){ .kind = KV_ANY };
+    if (!flag_read(absent, &if_absent)) {
+        (void)api_refuse(c, 400, "if_absent is 1 or 0");
+        return false;
+    }
+    if (version != NULL && if_absent) {
+        (void)api_refuse(c, 400, "if_version and if_absent exclude each other");
+        return false;
+    }
+    if (version != NULL && kv_version_read(version, &out->version) != OK) {
+        (void)api_refuse(c, 400, "if_version is not EPOCH.SEQ");
+        return false;
+    }
+    out->kind = version != NULL ? KV_IF_VERSION : if_absent ? KV_IF_ABSENT : KV_ANY;
+    return true;
+}
+
+static enum api_next write_entry(struct api_call *c, const struct api_request *r, const struct query *q)
+{
+    struct op *op = arena_take(&c->arena, sizeof *op);
+    struct kv_cond *cond = arena_take(&c->arena, sizeof *cond);
+    const char *version = q->if_version.ptr != NULL ? text_of(q->if_version) : r->if_version;
+    const char *absent = q->if_absent.ptr != NULL ? text_of(q->if_absent) : r->if_absent;
+    bool put = r->method == API_PUT;
+    if (op == NULL || cond == NULL)
+        return api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
+    if (q->prefix.ptr != NULL || q->after.ptr != NULL || q->limit.ptr != NULL || q->json.ptr != NULL)
+        return api_refuse(c, 400, "a write takes if_version and if_absent only");
+    *op = (struct op){ put ? OP_PUT : OP_DEL, c->ns, c->key, put ? r->body : bytes_of(NULL, 0) };
+    if (!api_check_op(c, op, 0) || !cond_read(c, version, absent, cond))
+        return API_REPLY;
+    if (!put && cond->kind == KV_IF_ABSENT)
+        return api_refuse(c, 400, "a delete takes no if_absent");
+    if (!put && cond->kind == KV_ANY)
+        cond->kind = KV_IF_PRESENT;
+    c->txn = (struct kv_txn){ .ops = op, .conds = cond, .n = 1 };
+    return API_WRITE;
+}
+
+static enum api_next read_entries(struct api_call *c, const struct query *q)
+{
+    if (!api_check_ns(c, c->ns, 0))
+        return API_REPLY;
+    if (q->if_version.ptr != NULL || q->if_absent.ptr != NULL)
+        return api_refuse(c, 400, "a read has no conditions");
+    if (c->list ? q->json.ptr != NULL : q->prefix.ptr != NULL || q->after.ptr != NULL || q->limit.ptr != NULL)
+        return api_refuse(c, 400, c->list ? "a list is JSON always" : "prefix, after and limit are for lists");
+    if (!flag_read(q->json.ptr != NULL ? text_of(q->json) : NULL, &c->as_json))
+        return api_refuse(c, 400, "json is 1 or 0");
+    c->limit = API_LIST_DEFAULT;
+    if (q->limit.ptr != NULL && (text_number(text_of(q->limit), API_LIST_MAX, &c->limit) != OK || c->limit == 0))
+        return api_refuse(c, 400, "limit is a number from 1 to %d", API_LIST_MAX);
+    c->prefix = q->prefix;
+    c->after = q->after;
+    if (c->prefix.len > KV_KEY_MAX || c->after.len > KV_KEY_MAX || c->key.len > KV_KEY_MAX || (!c->list && c->key.len == 0))
+        return api_refuse(c, 400, "a key has 1 to %d bytes", KV_KEY_MAX);
+    return API_READ;
+}
+
+/* --- the way in ------------------------------------------------------------------------------------------------------ */
+static enum api_next not_allowed(struct api_call *c, const char *allow)
+{
+    (void)api_refuse(c, 405, "allowed here: %s", allow);
+    c->reply.allow = allow;
+    return API_REPLY;
+}
+
+/* rest: behind "/v1/kv". */
+static enum api_next route_kv(struct api_call *c, const struct api_request *r, const char *rest)
+{
+    struct query q = { .prefix = { 0 } };
+    if (!query_read(c, r->query, &q))
+        return API_REPLY;
+    if (*rest == '\0') {
+        if (r->method != API_POST)
+            return not_allowed(c, "POST");
+        if (r->query != NULL && r->query[0] != '\0')
+            return api_refuse(c, 400, "this path takes no parameters");
+        return api_ops_read(c, r->body);
+    }
+    const char *ns = rest + 1, *slash = strchr(ns, '/');
+    enum err err = percent_read(c, ns, slash != NULL ? (size_t)(slash - ns) : strlen(ns), false, &c->ns);
+    if (err == OK && slash != NULL)
+        err = percent_read(c, slash + 1, strlen(slash + 1), false, &c->key);
+    if (err != OK)
+        return api_refuse(c, err == ERR_NOMEM ? 500 : 400, "%s",
+                          err == ERR_NOMEM ? err_text(err) : "the path is not percent-encoded");
+    c->list = slash == NULL;
+    if (r->method == API_GET)
+        return read_entries(c, &q);
+    if (c->list || r->method == API_POST || r->method == API_OTHER)
+        return not_allowed(c, c->list ? "GET, HEAD" : "GET, HEAD, PUT, DELETE");
+    return write_entry(c, r, &q);
+}
+
+enum api_next api_begin(struct api_call *c, const struct api_request *r, const struct api_keys *keys)
+{
+    *c = (struct api_call){ .reply = { .status = 500, .type = "application/json" } };
+    arena_init(&c->arena);
+    c->who = api_keys_find(keys, r->key);
+    if (c->who == NULL)
+        return api_refuse(c, 401, r->key == NULL ? "header X-API-Key is missing" : "this key is not known");
+    if (c->who->read_only && r->method != API_GET)
+        return api_refuse(c, 403, "this key may read only");
+    if (strncmp(r->path, "/v1/kv", 6) == 0 && (r->path[6] == '\0' || r->path[6] == '/'))
+        return route_kv(c, r, r->path + 6);
+    return api_refuse(c, 404, "no such path");
+}
+
+void api_call_release(struct api_call *c)
+{
+    json_decref(c->json);
+    arena_release(&c->arena);
+    *c = (struct api_call){ .json = NULL };
+}

@@ -1,0 +1,30 @@
+/* The API's I/O shell: evhttp, TLS, the key file. Lives in the loop thread; writes go to the writing thread and their
+ * replies are sent when they are durable. */
+#ifndef AZOTH_BUILDER_API_HTTP_H
+#define AZOTH_BUILDER_API_HTTP_H
+
+#include "base/stat.h"
+#include "builder/queue.h"
+#include "replicator/commit.h"
+
+struct event_base;
+struct api_http;
+struct api_http_options {               /* strings: borrowed until api_http_close */
+    struct event_base *base;
+    const char *listen, *key_file;
+    const char *cert, *key;             /* PEM files; NULL: no TLS */
+    struct store *store;
+    struct committer *committer;
+    struct queue *queue;
+};
+
+/* ERR_CONFIG: key file, certificate or listen address are not good; ERR_NET: cannot listen. */
+MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_options *o, struct fault *fault);
+/* Reads key file, certificate and its key again; logs what it did. What is not good is not taken. */
+void api_http_reload(struct api_http *a);
+/* No job will run any more: whoever waits is told so. The loop should turn a little longer, for the replies. */
+void api_http_end(struct api_http *a);
+void api_http_close(struct api_http *a);            /* after queue_close; NULL is fine */
+void api_http_metrics(const struct api_http *a, struct stat_page *p);
+
+#endif

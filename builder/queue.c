@@ -1,0 +1,139 @@
+#include "builder/queue.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct waiting { struct waiting *next; struct job job; uint64_t due_ms; };
+struct queue {
+    pthread_t thread;
+    pthread_mutex_t lock;           /* everything below */
+    pthread_cond_t wake;            /* on the monotonic clock */
+    struct waiting *first;          /* by due_ms, equal ones by arrival */
+    size_t n;
+    bool stop;
+    void (*ended)(void *arg);
+    void *arg;
+};
+
+static void wait_for_work(struct queue *q, uint64_t now_ms)
+{
+    if (q->first == NULL) {
+        (void)pthread_cond_wait(&q->wake, &q->lock);
+        return;
+    }
+    uint64_t due = q->first->due_ms > now_ms ? q->first->due_ms : now_ms;
+    struct timespec until = { (time_t)(due / 1000), (long)(due % 1000) * 1000000 };
+    (void)pthread_cond_timedwait(&q->wake, &q->lock, &until);
+}
+
+static void *working(void *arg)
+{
+    struct queue *q = arg;
+    (void)pthread_mutex_lock(&q->lock);
+    while (!q->stop) {
+        uint64_t now_ms = clock_mono_ms();
+        struct waiting *w = q->first;
+        if (w == NULL || w->due_ms > now_ms) {
+            wait_for_work(q, now_ms);
+            continue;
+        }
+        q->first = w->next;
+        q->n--;
+        (void)pthread_mutex_unlock(&q->lock);
+        w->job.run(w->job.arg);
+        free(w);
+        (void)pthread_mutex_lock(&q->lock);
+    }
+    (void)pthread_mutex_unlock(&q->lock);
+    q->ended(q->arg);
+    return NULL;
+}
+
+MUST_USE enum err queue_open(struct queue **out, void (*ended)(void *arg), void *arg)
+{
+    struct queue *q = calloc(1, sizeof *q);
+    pthread_condattr_t attr;
+    sigset_t all, before;
+    if (q == NULL)
+        return ERR_NOMEM;
+    q->ended = ended;
+    q->arg = arg;
+    (void)pthread_mutex_init(&q->lock, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&q->wake, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&q->thread, NULL, working, q);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        free(q);
+        return ERR_NOMEM;
+    }
+    *out = q;
+    return OK;
+}
+
+MUST_USE enum err queue_push(struct queue *q, const struct job *job, uint64_t delay_ms)
+{
+    struct waiting *w = malloc(sizeof *w);
+    enum err err = OK;
+    if (w == NULL)
+        return ERR_NOMEM;
+    *w = (struct waiting){ NULL, *job, clock_mono_ms() + delay_ms };
+    (void)pthread_mutex_lock(&q->lock);
+    if (q->stop) {
+        err = ERR_NOTNOW;
+    } else {
+        struct waiting **at = &q->first;
+        while (*at != NULL && (*at)->due_ms <= w->due_ms)
+            at = &(*at)->next;
+        w->next = *at;
+        *at = w;
+        q->n++;
+        (void)pthread_cond_signal(&q->wake);
+    }
+    (void)pthread_mutex_unlock(&q->lock);
+    if (err != OK)
+        free(w);
+    return err;
+}
+
+size_t queue_waiting(struct queue *q)
+{
+    (void)pthread_mutex_lock(&q->lock);
+    size_t n = q->n;
+    (void)pthread_mutex_unlock(&q->lock);
+    return n;
+}
+
+void queue_stop(struct queue *q)
+{
+    (void)pthread_mutex_lock(&q->lock);
+    q->stop = true;
+    (void)pthread_cond_signal(&q->wake);
+    (void)pthread_mutex_unlock(&q->lock);
+}
+
+void queue_close(struct queue *q)
+{
+    if (q == NULL)
+        return;
+    queue_stop(q);
+    (void)pthread_join(q->thread, NULL);
+    while (q->first != NULL) {
+        struct waiting *w = q->first;
+        q->first = w->next;
+        if (w->job.drop != NULL)
+            w->job.drop(w->job.arg);
+        free(w);
+    }
+    (void)pthread_cond_destroy(&q->wake);
+    (void)pthread_mutex_destroy(&q->lock);
+    free(q);
+}

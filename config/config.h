@@ -1,0 +1,64 @@
+/* azoth.yaml: one file for all daemons. Each daemon checks all of it and reads its part. Keys, defaults and
+ * meaning: azoth.yaml(5) and etc/azoth.yaml. Read with libcyaml; sizes and durations are strings in the file and
+ * numbers here; a part that is absent in the file is NULL here.
+ *
+ * An unknown key, a missing required one or a bad value: ERR_CONFIG, and the fault names file, line and key. */
+#ifndef AZOTH_CONFIG_CONFIG_H
+#define AZOTH_CONFIG_CONFIG_H
+
+#include "base/err.h"
+#include "base/log.h"
+
+#define CONFIG_FILE_MAX ((size_t)16 * 1024 * 1024)
+#define CONFIG_LISTEN_MAX 64
+#define CONFIG_UPSTREAM_MAX 16
+#define CONFIG_WORKERS_MAX 256
+
+struct config_node { const char *name, *dir; uint64_t map_size; };      /* name default: host name; map_size default 64G */
+struct config_links { const char *publish, *serve, *collect; };         /* nanomsg addresses: tcp:// or ipc:// */
+struct config_zone { const char *name, *file; };
+struct config_http { const char *listen; };                             /* ADDRESS@PORT, or NULL when off */
+
+struct config_core {
+    struct config_links links;
+    const char *nodes;                          /* folder of NAME.pub, or NULL */
+    bool encrypt;
+    uint64_t retention_ms, retention_bytes;     /* log_retention, defaults 7d and 4G */
+    const char *api_listen, *api_key_file, *api_cert, *api_key;         /* NULL when absent */
+    const char *const *dns_listen; size_t dns_listens;
+    const char *const *dns_proxies; size_t dns_proxies_n;
+    struct config_zone *zones; size_t zones_n;
+    struct config_http http;
+};
+struct config_edge {
+    uint8_t core_key[32];                       /* Ed25519 public key of the core */
+    const char *cohort;                         /* default "all" */
+    struct config_links *upstreams; size_t upstreams_n;     /* at least one */
+    struct config_links *relay;                 /* NULL: no relay */
+    const char *relay_nodes;
+    struct config_http http;
+};
+struct config_dns {
+    const char *const *listen; size_t listens;  /* ADDRESS@PORT */
+    unsigned workers;                           /* default 1 */
+    uint64_t cache;                             /* bytes, default 64M; 0: off */
+    const char *nsid, *version, *cookie_secret; /* NULL when absent */
+    const char *const *proxies; size_t proxies_n;
+    struct { uint64_t rate, slip; const char *const *allow; size_t allow_n; } rrl;      /* rate 0: off */
+    struct { const char *const *listen; size_t listens; const char *cert, *key; } tls;
+    struct { uint64_t idle_ms, connections; } tcp;      /* defaults 10s and 1000 */
+    struct config_http http;
+};
+struct config {
+    struct config_node node;
+    struct config_core *core;
+    struct config_edge *edge;
+    struct config_dns *dns;
+    struct { enum log_level level; bool json; } log;
+};
+
+/* *out is owned by the caller until config_free; all strings belong to it. */
+MUST_USE enum err config_load(const char *path, struct config **out, struct fault *fault);
+void config_free(struct config *c);
+
+#endif

@@ -1,0 +1,55 @@
+/* Query in, answer out: the pure part of the DNS front end. No socket, no clock, no allocation, no lock; the bytes it
+ * needs come from the view of the store that its owner holds open around it.
+ *
+ *     answerer_open ─► { view_begin ─► answer, answer, ... ─► view_end } ... ─► answerer_close
+ *
+ *     answer:  query_read ─► find (one descent) ─► put_answer / put_authority / put_additional ─► OPT, header
+ *
+ * One answerer per worker thread: it owns a cursor, a table of zone headers and scratch space. */
+#ifndef AZOTH_DNSFRONT_ANSWER_H
+#define AZOTH_DNSFRONT_ANSWER_H
+
+#include "base/stat.h"
+#include "store/store.h"
+
+#define ANSWER_MAX 65535            /* no DNS message is longer */
+#define ANSWER_UDP_MAX 1232         /* what we send over UDP at most, and tell clients to send (DNS flag day 2020) */
+#define ANSWER_LINKS_MAX 16         /* CNAMEs and DNAMEs followed for one question */
+#define ANSWER_RCODES 24            /* counted one by one; higher ones do not occur */
+
+/* What a descent of the store's tree was for. Each look-up of a kind counts one step and its cursor_seeks as descents. */
+enum step { STEP_EXACT, STEP_ALIAS, STEP_WILDCARD, STEP_ADDITIONAL, STEP_PROOF, STEP_ZONE, STEP_N };
+extern const char *const step_names[STEP_N];
+
+enum answer_proto { ANSWER_UDP, ANSWER_TCP, ANSWER_PROTOS };
+struct answer_from {
+    enum answer_proto proto;
+    size_t max;                     /* the transport's own limit: ANSWER_UDP_MAX or less, ANSWER_MAX */
+};
+
+/* Bumped by the answerer's thread, read by whoever writes /metrics. */
+struct answer_counters {
+    stat_count queries[ANSWER_PROTOS];
+    stat_count responses[ANSWER_RCODES];
+    stat_count dropped;             /* too short, or responses themselves */
+    stat_count truncated;           /* answers with TC */
+    stat_count broken;              /* stored values that did not read: SERVFAIL */
+    stat_count descents[STEP_N], steps[STEP_N];
+};
+
+struct answer_options {
+    const char *nsid; /* NULL: none. At most 128 bytes are sent. Also id.server and hostname.bind in class CH */
+    const char *version;            /* NULL: version.bind is REFUSED */
+    struct answer_counters *counts; /* borrowed until answerer_close */
+};
+
+struct answerer;
+/* v: borrowed until answerer_close; NULL: there is no store yet, every question gets SERVFAIL. ERR_NOMEM, ERR_STORE. */
+MUST_USE enum err answerer_open(struct answerer **out, struct view *v, const struct answer_options *o);
+void answerer_close(struct answerer *a);                    /* NULL is fine */
+
+/* The answer's length; 0: send nothing. Between view_begin and view_end. out: room for cap bytes; what is written never
+ * exceeds cap, from->max, and over UDP what the client takes. query may not overlap out. */
+size_t answer(struct answerer *a, struct bytes query, const struct answer_from *from, uint8_t *out, size_t cap);
+
+#endif

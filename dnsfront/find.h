@@ -1,0 +1,117 @@
+/* The look-up: which records answer a question, found with one descent of the tree and a look at its neighbours.
+ *
+ *     question ─► key(name, slot) ─► cursor_seek ─► S, the first key at or behind it   P, the last key before it
+ *
+ *     S is the key           the RRset, or the CNAME in its place, or the referral of a cut
+ *     S or P has the owner   the name exists: alias, cut, or no data
+ *     S is below the name    the name is an empty non-terminal: no data
+ *     else                   the name is not there. P tells its zone (nothing of the zone lies between P and the name),
+ *                            a cut or DNAME above it (P's owner), and with S the closest encloser for a wildcard
+ *
+ * P and S in zones nested below the name's own cost further descents (step "zone"). */
+#ifndef AZOTH_DNSFRONT_FIND_H
+#define AZOTH_DNSFRONT_FIND_H
+
+#include "dnsfront/answer.h"
+#include "dnsfront/zones.h"
+
+#define FIND_ZONE_SEEKS 64          /* descents that one look-up may spend on stepping over nested zones */
+
+struct lookup {                     /* what every look-up of a worker works with */
+    struct cursor *cursor;
+    struct view *view;
+    struct zones *zones;
+    struct answer_counters *counts;
+    uint64_t version;               /* of the view, this query */
+    unsigned budget;                /* of FIND_ZONE_SEEKS, this look-up */
+};
+
+/* Every descent goes through here, so that none is uncounted. */
+static inline MUST_USE enum err lookup_seek(struct lookup *l, enum step step, struct bytes key, struct entry *out)
+{
+    stat_add(&l->counts->descents[step], 1);
+    return cursor_seek(l->cursor, key, out);
+}
+
+/* A name that is asked for: the question's, or an alias target standing in the message already. */
+struct subject {
+    struct bytes name;              /* uncompressed, any case */
+    size_t at;                      /* where it stands in the message */
+    struct rrkey key;
+};
+
+enum found {
+    FOUND_BROKEN,                   /* a stored value does not read, or contradicts another one */
+    FOUND_NOZONE,                   /* the name is in none of our zones */
+    FOUND_EMPTY,                    /* there is no data at all yet */
+    FOUND_DOWN,                     /* the zone is not live */
+    FOUND_RRSET,                    /* rr */
+    FOUND_ALIAS,                    /* rr: the CNAME */
+    FOUND_DNAME,                    /* rr: the DNAME of the ancestor with `owner` labels */
+    FOUND_REFERRAL,                 /* blob: the delegation at the ancestor with `owner` labels; ds when has_ds */
+    FOUND_NODATA,
+    FOUND_NXDOMAIN,
+};
+struct finding {                    /* everything is borrowed from the view */
+    enum found what;
+    unsigned zone;                  /* labels of the apex of the zone that answers */
+    unsigned owner;                 /* labels of the owner; for a wildcard those of the closest encloser */
+    bool wildcard, has_ds, apex;    /* apex: the owner is one */
+    struct blob blob;
+    struct rrset rr, ds;
+    const struct zone_entry *header;        /* of the zone; NULL for NOZONE, EMPTY, BROKEN */
+};
+/* step: STEP_EXACT for the question, STEP_ALIAS for what follows. want_ds: a referral shall carry its DS. */
+void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step step, bool want_ds, struct finding *f);
+
+/* Addresses that a zone has for a name, its own ones or glue below one of its cuts. Step "additional". The cut looked at
+ * last is kept, so that names below the same one cost one descent together; start with a zeroed struct. */
+struct addresses {
+    unsigned n;
+    struct rrset rr[2];
+    struct bytes cut;               /* owner part of its key; empty: none yet */
+    struct blob blob;
+    struct rd at;                   /* in blob.below: behind the entry found last, as names come in the same order */
+};
+MUST_USE enum err find_addresses(struct lookup *l, const struct subject *s, unsigned zone, struct addresses *a);
+
+/* --- what find.c and nested.c share ------------------------------------------------------------------------------- */
+/* A key beside the place looked for, and what it tells. */
+struct spot {
+    bool there;
+    struct entry entry;
+    unsigned common;                /* labels that its owner shares with the name */
+    unsigned labels;                /* of its owner */
+    unsigned zone;                  /* labels of the apex of its owner's zone */
+    uint32_t flags;
+};
+/* Fills *s from its entry. ERR_BAD: not a key or value of ours. */
+MUST_USE enum err spot_read(struct spot *s, const struct rrkey *k);
+static inline bool spot_is_owner(const struct spot *s, unsigned depth) /* the name's ancestor with that many labels */
+{
+    return s->there && s->labels == depth && s->common == depth;
+}
+static inline bool spot_is_below(const struct spot *s, unsigned depth)
+{
+    return s->there && s->common >= depth && s->labels > depth;
+}
+uint16_t key_slot(struct bytes key, unsigned owner_len);
+
+/* How the descent for a name ended. */
+enum where { AT_KEY, AT_OWNER, ABSENT };
+struct look { enum where where; struct spot *at; struct spot s, p; };      /* at: s or p, unless ABSENT; not copyable */
+MUST_USE enum err find_descend(struct lookup *l, const struct rrkey *k, uint16_t qtype, enum step step,
+                               struct look *out);
+/* The delegation at the owner of *at, on which the cursor stands. */
+MUST_USE enum err find_referral(struct lookup *l, const struct spot *at, bool want_ds, struct finding *f);
+
+/* Moves *p to the last key before the name that tells the name's zone: afterwards p->there is false (no zone of ours) or
+ * p->zone <= p->common. Costs nothing unless p lies in a nested zone. The cursor stands on p. */
+MUST_USE enum err nested_walk(struct lookup *l, const struct rrkey *k, struct spot *p);
+/* Does the ancestor with `depth` labels exist in the zone whose apex has `zone` labels? Steps over nested zones. */
+MUST_USE enum err nested_exists(struct lookup *l, const struct rrkey *k, unsigned depth, unsigned zone, bool *out);
+/* Labels of the closest encloser. p: as found by the descent, before nested_walk; walked: after it. */
+MUST_USE enum err nested_encloser(struct lookup *l, const struct rrkey *k, const struct spot *s, const struct spot *p,
+                                  const struct spot *walked, unsigned *out);
+
+#endif

@@ -1,0 +1,25 @@
+/* azoth-dns as a whole: workers, the store once it is there, metrics. Lives in the main thread. */
+#ifndef AZOTH_DNSFRONT_SERVER_H
+#define AZOTH_DNSFRONT_SERVER_H
+
+#include "base/http.h"
+#include "dnsfront/worker.h"
+
+struct server {
+    const struct config *config;
+    struct event_base *base;
+    struct http *http;
+    struct store *store;            /* NULL: none yet */
+    struct view *view;              /* of the main thread, for metrics and readiness */
+    struct worker *workers;
+    unsigned workers_n;
+    uint64_t started_ms;            /* monotonic */
+};
+
+/* --- metrics.c ---------------------------------------------------------------------------------------------------- */
+/* /metrics, /healthz, /readyz on dns.http.listen, when configured. */
+MUST_USE enum err metrics_open(struct server *s, struct fault *fault);
+/* The head of the data served now. ERR_NOTFOUND: no store, or nothing committed. */
+MUST_USE enum err server_head(struct server *s, struct head *out);
+
+#endif

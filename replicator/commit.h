@@ -1,0 +1,59 @@
+/* The committer: the only way data changes on a core. Takes a set of ops, makes them one transaction of the store and
+ * the log, signed, and tells the publisher.
+ *
+ *     commit_run:  ops ─► store_apply (digest) ─► records (parts, chain, signatures) ─► log commit ─► data commit ─► told
+ *
+ * Lives in one thread (the store's writing thread). commit_open replays what the log has complete and the data has not,
+ * and cuts an unfinished transaction off the log's tail; so does commit_run after a failure between the two commits. */
+#ifndef AZOTH_REPLICATOR_COMMIT_H
+#define AZOTH_REPLICATOR_COMMIT_H
+
+#include "replicator/record.h"
+
+struct committer;
+
+/* What the publisher needs to announce: bytes are borrowed for the call. record: the last part when it is the only part
+ * and at most RECORD_INLINE_MAX, else empty. Called in the committing thread, after the data commit. */
+typedef void commit_told_fn(void *arg, const struct signed_head *head, struct bytes record);
+
+/* s: a core's store, open for writing; key: copied. told may be NULL (offline load).
+ * ERR_FORK: log and data do not join (the fault says what to do). ERR_SIGNATURE: the log was signed by another key. */
+MUST_USE enum err commit_open(struct committer **out, struct store *s, const struct node_key *key,
+                              commit_told_fn *told, void *told_arg, struct fault *fault);
+void commit_close(struct committer *c);
+
+/* n ops, applied in order, as one transaction; all or nothing. *seq: the transaction's seq; unchanged data makes no
+ * transaction and gives the current seq. ERR_FULL, ERR_LIMIT, ERR_STORE: nothing changed, nothing announced.
+ * The same as commit_stage and commit_flush. */
+MUST_USE enum err commit_run(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, struct fault *fault);
+/* Group commit: several transactions, each with its own records and seq, that share one sync. Readers and subscribers
+ * see none of them before commit_flush, then all. Ops are borrowed for the call. ERR_LIMIT: this transaction is refused,
+ * those staged before stay. Any other error: all staged are gone, nothing changed. */
+MUST_USE enum err commit_stage(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, struct fault *fault);
+/* The same for general namespaces: values are the users' bytes, stored as kvvalue.h says with the seq of the part that
+ * they fall into. seqs (may be NULL): n numbers, the seq that each op got. A put always makes a new version, and so a
+ * transaction. Errors as commit_stage; ERR_LIMIT also: key over KV_KEY_MAX, value over KV_BYTES_MAX, namespace `dns`. */
+MUST_USE enum err commit_stage_kv(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, uint64_t *seqs,
+                                  struct fault *fault);
+/* The value, as stored, that a key has behind all that is staged; borrowed until the next call. ERR_NOTFOUND; any other
+ * error: all staged are gone. Opens the store's transaction: a commit_flush must follow, also when nothing is staged. */
+MUST_USE enum err commit_peek(struct committer *c, struct bytes ns, struct bytes key, struct bytes *out,
+                              struct fault *fault);
+MUST_USE enum err commit_flush(struct committer *c, struct fault *fault);
+/* A transaction without ops that begins a new epoch; epoch: above commit_epoch. Nothing else may be staged. For
+ * epoch.c; errors as commit_stage. */
+MUST_USE enum err commit_stage_epoch(struct committer *c, uint64_t epoch, uint64_t *seq, struct fault *fault);
+/* Commits that transaction, with the lowest epoch that is above this one and above `above`; what is staged goes before
+ * it. commit_open does it itself for data that was loaded (a restored backup): until then edges may hold records that
+ * the data does not know, of the same epoch. */
+MUST_USE enum err commit_raise_epoch(struct committer *c, uint64_t above, uint64_t *seq, struct fault *fault);
+/* Epoch of the next transaction. */
+uint64_t commit_epoch(const struct committer *c);
+/* Bytes of staged ops, for whoever decides when to flush. */
+size_t commit_staged_bytes(const struct committer *c);
+/* Now, as core time: never below what any head said, also over restarts. */
+uint64_t commit_time_ms(struct committer *c);
+/* The current head with a new time, signed: the heartbeat. ERR_NOTFOUND: nothing committed yet. Any thread. */
+MUST_USE enum err commit_heartbeat(struct committer *c, struct signed_head *out);
+
+#endif

@@ -1,0 +1,214 @@
+#include "replicator/message.h"
+
+#include "base/msg.h"
+
+static void take_fixed(struct rd *r, uint8_t *out, size_t len)
+{
+    struct bytes b = msg_bin(r);
+    if (!r->bad && b.len != len)
+        rd_fail(r);
+    if (!r->bad)
+        memcpy(out, b.ptr, len);
+}
+
+static void take_signed_head(struct rd *r, struct signed_head *out)
+{
+    struct bytes body = msg_bin(r);
+    if (!r->bad && (body.len == 0 || body.len > HEAD_MAX))
+        rd_fail(r);
+    if (!r->bad) {
+        memcpy(out->body, body.ptr, body.len);
+        out->len = body.len;
+    }
+    take_fixed(r, out->sig, HEAD_SIG_LEN);
+}
+
+static enum err ended(const struct rd *r)
+{
+    return r->bad ? rd_err(r) : rd_done(r) ? OK : ERR_BAD;
+}
+
+/* --- announce ------------------------------------------------------------------------------------------------------ */
+static void signed_head_put(struct wr *w, const struct signed_head *head)
+{
+    msg_put_bin(w, bytes_of(head->body, head->len));
+    msg_put_bin(w, bytes_of(head->sig, HEAD_SIG_LEN));
+}
+
+void announce_put(struct wr *w, const struct signed_head *head, struct bytes record)
+{
+    msg_put_array(w, record.len > 0 ? 4 : 3);
+    msg_put_uint(w, MESSAGE_ANNOUNCE);
+    signed_head_put(w, head);
+    if (record.len > 0)
+        msg_put_bin(w, record);
+}
+
+enum err announce_read(struct bytes in, struct announce *out)
+{
+    struct rd r = rd_over(in);
+    uint32_t n = msg_array(&r);
+    uint64_t type = msg_uint(&r);
+    if (r.bad)
+        return rd_err(&r);
+    if (type != MESSAGE_ANNOUNCE)
+        return ERR_FORMAT;
+    if (n < 3)
+        return ERR_BAD;
+    take_signed_head(&r, &out->head);
+    out->record = (struct bytes){ 0 };
+    if (n > 3) {
+        out->record = msg_bin(&r);
+        if (!r.bad && (out->record.len == 0 || out->record.len > RECORD_INLINE_MAX))
+            rd_fail(&r);
+    }
+    msg_skip_rest(&r, n, 4);
+    return ended(&r);
+}
+
+/* --- requests ------------------------------------------------------------------------------------------------------ */
+void request_put(struct wr *w, const struct request *q)
+{
+    msg_put_array(w, q->type == MESSAGE_HELLO ? 2 : 4);
+    msg_put_uint(w, q->type);
+    if (q->type == MESSAGE_HELLO) {
+        msg_put_text(w, q->node);
+    } else {
+        msg_put_uint(w, q->epoch);
+        msg_put_uint(w, q->after);
+        msg_put_uint(w, q->max_bytes);
+    }
+}
+
+enum err request_read(struct bytes in, struct request *out)
+{
+    struct rd r = rd_over(in);
+    uint32_t n = msg_array(&r), known;
+    memset(out, 0, sizeof *out);
+    out->type = msg_uint(&r);
+    if (r.bad)
+        return rd_err(&r);
+    switch (out->type) {
+    case MESSAGE_HELLO:
+        known = 2;
+        out->node = msg_text(&r);
+        if (!r.bad && out->node.len > NODE_NAME_MAX)
+            rd_fail(&r);
+        break;
+    case MESSAGE_RECORDS:
+        known = 4;
+        out->epoch = msg_uint(&r);
+        out->after = msg_uint(&r);
+        out->max_bytes = msg_uint(&r);
+        break;
+    default:
+        return ERR_FORMAT;
+    }
+    if (!r.bad && n < known)
+        rd_fail(&r);
+    msg_skip_rest(&r, n, known);
+    return ended(&r);
+}
+
+/* --- replies ------------------------------------------------------------------------------------------------------- */
+void reply_error_put(struct wr *w, enum reply_error code, const char *text)
+{
+    msg_put_array(w, 3);
+    msg_put_uint(w, MESSAGE_ERROR);
+    msg_put_uint(w, (uint64_t)code);
+    msg_put_text(w, bytes_of_text(text));
+}
+
+void reply_hello_put(struct wr *w, const uint8_t nonce[NONCE_LEN], const uint8_t cluster[CLUSTER_LEN],
+                     uint64_t first, uint64_t last, const char *node)
+{
+    msg_put_array(w, 6);
+    msg_put_uint(w, MESSAGE_HELLO);
+    msg_put_bin(w, bytes_of(nonce, NONCE_LEN));
+    msg_put_bin(w, bytes_of(cluster, CLUSTER_LEN));
+    msg_put_uint(w, first);
+    msg_put_uint(w, last);
+    msg_put_text(w, bytes_of_text(node));
+}
+
+void reply_records_put(struct wr *w, uint64_t after, uint64_t first, uint64_t last, const struct signed_head *head,
+                       uint32_t count)
+{
+    msg_put_array(w, 7);
+    msg_put_uint(w, MESSAGE_RECORDS);
+    msg_put_uint(w, after);
+    msg_put_uint(w, first);
+    msg_put_uint(w, last);
+    if (head != NULL) {
+        signed_head_put(w, head);
+    } else {
+        msg_put_nil(w);
+        msg_put_nil(w);
+    }
+    msg_put_array(w, count);
+}
+
+static uint32_t records_reply(struct rd *r, struct reply *out)
+{
+    out->after = msg_uint(r);
+    out->first = msg_uint(r);
+    out->last = msg_uint(r);
+    out->has_head = msg_peek(r) != MSG_NIL;
+    if (out->has_head)
+        take_signed_head(r, &out->head);
+    else if (!msg_nil(r) || !msg_nil(r))
+        rd_fail(r);
+    out->left = msg_array(r);
+    out->list = *r;
+    for (uint32_t i = 0; i < out->left && !r->bad; i++) {
+        struct bytes one = msg_bin(r);
+        if (!r->bad && (one.len == 0 || one.len > RECORD_MAX))
+            rd_fail(r);
+    }
+    return 7;
+}
+
+static uint32_t hello_reply(struct rd *r, struct reply *out)
+{
+    take_fixed(r, out->nonce, NONCE_LEN);
+    take_fixed(r, out->cluster, CLUSTER_LEN);
+    out->first = msg_uint(r);
+    out->last = msg_uint(r);
+    out->text = msg_text(r);
+    if (!r->bad && out->text.len > NODE_NAME_MAX)
+        rd_fail(r);
+    return 6;
+}
+
+enum err reply_read(struct bytes in, struct reply *out)
+{
+    struct rd r = rd_over(in);
+    uint32_t n = msg_array(&r), known;
+    memset(out, 0, sizeof *out);
+    out->type = msg_uint(&r);
+    if (r.bad)
+        return rd_err(&r);
+    switch (out->type) {
+    case MESSAGE_ERROR:
+        known = 3;
+        out->code = msg_uint(&r);
+        out->text = msg_text(&r);
+        break;
+    case MESSAGE_HELLO:   known = hello_reply(&r, out); break;
+    case MESSAGE_RECORDS: known = records_reply(&r, out); break;
+    default:              return ERR_FORMAT;
+    }
+    if (!r.bad && n < known)
+        rd_fail(&r);
+    msg_skip_rest(&r, n, known);
+    return ended(&r);
+}
+
+bool reply_next(struct reply *r, struct bytes *record)
+{
+    if (r->left == 0)
+        return false;
+    r->left--;
+    *record = msg_bin(&r->list);
+    return true;
+}

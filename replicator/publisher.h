@@ -1,0 +1,63 @@
+/* The publisher: announces heads (PUB) and serves the log (REP) to subscribers. The same code on a core and on a relay.
+ *
+ *     core    committing thread: commit_run ─► publisher_post ─┐ queue, eventfd
+ *             loop thread:       once a second: beat ──────────┴─► PUB announce        REP ◄─ requests: log reader
+ *     relay   loop thread:       publisher_forward (the upstream's announce bytes), publisher_reached (our log has it)
+ *
+ * Threads: everything runs in the thread of `base`'s loop, except publisher_post, which any thread may call between
+ * publisher_open and publisher_close, and `beat`, which is called in the loop's thread and so must be safe beside the
+ * committing thread (commit_heartbeat is). So heartbeats and fetches go on while a commit takes seconds.
+ *
+ * An announcement is only a hint: PUB drops silently when a subscriber is slow, and under load queued announcements
+ * collapse into the newest head. What makes it lossless is the head in every heartbeat and the fetch that follows.
+ *
+ *     struct publisher_options o = { base, store, "tcp://0.0.0.0:7400", "tcp://0.0.0.0:7401", name, beat, arg };
+ *     publisher_open(&p, &o, &fault);
+ *     commit_open(&c, store, &key, publisher_post, p, &fault);        beat: calls commit_heartbeat(c, out)
+ *     ... event_base_dispatch ...
+ *     commit_close(c); publisher_close(p); store_close(store); */
+#ifndef AZOTH_REPLICATOR_PUBLISHER_H
+#define AZOTH_REPLICATOR_PUBLISHER_H
+
+#include "base/stat.h"
+#include "replicator/record.h"
+
+#define PUBLISHER_BEAT_MS 1000
+#define PUBLISHER_QUEUE_MAX 256         /* announcements that wait for the loop; more collapse into the newest head */
+
+struct event_base;
+struct publisher;
+
+/* The newest head, freshly signed. ERR_NOTFOUND: nothing to announce yet (also while there is no committer yet). */
+typedef enum err publisher_beat_fn(void *arg, struct signed_head *out);
+
+struct publisher_options {
+    struct event_base *base;
+    struct store *store;            /* opened by this process; outlives the publisher */
+    const char *publish, *serve;    /* addresses to listen on: tcp://HOST:PORT or ipc://PATH; borrowed */
+    const char *node;               /* our name, told in hello; borrowed */
+    publisher_beat_fn *beat;        /* core; NULL on a relay, which forwards instead */
+    void *beat_arg;
+};
+/* ERR_NET: an address is in use or wrong; the fault names it. */
+MUST_USE enum err publisher_open(struct publisher **out, const struct publisher_options *o, struct fault *fault);
+void publisher_close(struct publisher *p);                      /* NULL is fine */
+
+/* A commit_told_fn: announce this head, and the record when it is not empty. Any thread; copies; never blocks on the
+ * network. `publisher` is the struct publisher. */
+void publisher_post(void *publisher, const struct signed_head *head, struct bytes record);
+
+/* --- relay, loop thread only ------------------------------------------------------------------------------------ */
+/* Sends the upstream's announce bytes on unchanged. head: the verified head in them. */
+void publisher_forward(struct publisher *p, struct bytes announce, const struct signed_head *head);
+/* The log is complete up to this head: it may be served; announced again when subscribers may wait for it.
+ * NULL: nothing may be served (the log was emptied). */
+void publisher_reached(struct publisher *p, const struct signed_head *head);
+
+/* Did anybody ask, since the last call, for records that we know applied but whose log begins later? */
+bool publisher_asked_before(struct publisher *p);
+
+/* Metrics of the loop thread: announcements, requests by type, bytes served, bad requests. */
+void publisher_metrics(const struct publisher *p, struct stat_page *page);
+
+#endif

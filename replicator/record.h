@@ -1,0 +1,104 @@
+/* Log records: the unit of the log, of announcements and of fetches. Encoded once, by the core; every hop stores and
+ * forwards the same bytes. FORMAT.md section 6.
+ *
+ *     record   [body, part signature]                      more parts of this transaction follow
+ *              [body, part signature, head, head signature]    last (or only) part
+ *     body     [cluster, epoch, seq, part, more, prev, time, codec, key id, ops]
+ *     ops      (after decompression) op op op ...          op: [1, ns, key, value] put | [2, ns, key] delete
+ *
+ * chain hash = BLAKE2b-256(body); prev = chain hash of the record before (zero for the very first one).
+ * The part signature is Ed25519 over "azoth part 1" 00 chain hash; the head signature over "azoth head 1" 00 head. */
+#ifndef AZOTH_REPLICATOR_RECORD_H
+#define AZOTH_REPLICATOR_RECORD_H
+
+#include "base/arena.h"
+#include "store/store.h"
+
+#define RECORD_OPS_MAX ((size_t)1 << 20)        /* ops bytes of one part, plus one op's rest: see RECORD_MAX */
+#define RECORD_MAX (((size_t)1 << 20) + 4096 + 4096)    /* a part holds at least one op: 1 MiB value + its key + framing */
+#define RECORD_INLINE_MAX ((size_t)64 * 1024)   /* announced with the head up to this size */
+
+struct node_key { uint8_t secret[64], pub[32]; };       /* Ed25519, libsodium's layout */
+
+struct record {                 /* decoded; everything borrowed from the record's bytes */
+    uint8_t cluster[CLUSTER_LEN];
+    uint64_t epoch, seq, part, time_ms;
+    bool more;
+    uint8_t prev[CHAIN_LEN];
+    uint8_t chain[CHAIN_LEN];   /* computed from body */
+    uint64_t codec, key_id;     /* codec 0: plain, 1: zstd; key id 0: not encrypted */
+    struct bytes body, ops;     /* ops as stored (maybe compressed) */
+    uint8_t part_sig[64];
+    bool has_head;              /* exactly when !more */
+    struct head head;
+    struct signed_head signed_head;
+};
+/* Shape only. ERR_SHORT, ERR_BAD, ERR_FORMAT (a codec or key that this version does not know). */
+MUST_USE enum err record_read(struct bytes in, struct record *out);
+/* What the first RECORD_FRONT_MAX bytes of a record tell, or fewer when it is shorter. Shape only, nothing is verified: for
+ * who decides about records that are his own already. ERR_SHORT, ERR_BAD. */
+#define RECORD_FRONT_MAX 128
+struct record_front { uint64_t epoch, seq, part, time_ms; bool more; };
+MUST_USE enum err record_front_read(struct bytes front, struct record_front *out);
+/* Signatures, and that head and body agree (cluster, epoch, seq, chain). ERR_SIGNATURE, ERR_BAD. */
+MUST_USE enum err record_verify(const struct record *r, const uint8_t core_pub[32]);
+MUST_USE enum err head_verify(const struct signed_head *sh, const uint8_t core_pub[32]);
+void head_sign(struct signed_head *out, const struct head *h, const struct node_key *key);
+/* The same with a blank signature: record_sign makes it. */
+void head_put(struct signed_head *out, const struct head *h);
+
+/* A place in the history: the record at (epoch, seq) has this chain hash. seq 0: before the first record. */
+struct position {
+    uint64_t epoch, seq;
+    uint8_t chain[CHAIN_LEN];
+    bool more;                  /* that record is a part (this one) that others must follow */
+    uint64_t part;
+};
+static inline int position_compare(const struct position *a, const struct position *b)
+{
+    return a->epoch != b->epoch ? (a->epoch > b->epoch) - (a->epoch < b->epoch) : (a->seq > b->seq) - (a->seq < b->seq);
+}
+/* Is r the record right behind `at`? A new epoch's first record joins like any other: it names the old epoch's last
+ * record by its prev and seq. ERR_EXISTS: at or before `at`. ERR_GAP: records lie between. ERR_EPOCH: of an older
+ * epoch. ERR_FORK: the next seq, of another history. ERR_BAD: parts out of order. */
+MUST_USE enum err record_joins(const struct position *at, const struct record *r);
+void position_move(struct position *at, const struct record *r);
+
+/* The ops of a record, decompressed into the arena where needed; *ops is an array inside the arena.
+ * ERR_BAD: ops break their format; ERR_LIMIT: they expand beyond RECORD_MAX. */
+MUST_USE enum err record_ops(const struct record *r, struct arena *a, struct op **ops, size_t *n);
+
+/* --- encoding: for the committer, and for tests and models ------------------------------------------------------------ */
+void op_put(struct wr *w, const struct op *op);
+size_t op_size(const struct op *op);            /* at least what op_put writes */
+/* The one rule by which the ops of a transaction fall into parts: does the part that holds *filled bytes take this op
+ * too? Then it is counted in. A part takes its first op whatever its size. */
+bool part_takes(size_t *filled, const struct op *op);
+struct record_body {
+    uint8_t cluster[CLUSTER_LEN], prev[CHAIN_LEN];
+    uint64_t epoch, seq, part, time_ms, codec;
+    bool more;
+    struct bytes ops;           /* as stored */
+};
+void record_body_put(struct wr *w, const struct record_body *b);
+void record_chain(struct bytes body, uint8_t out[CHAIN_LEN]);
+/* The record around a body; sh: the signed head of the last part, NULL for a part that more follow. */
+void record_put(struct wr *w, struct bytes body, const uint8_t chain[CHAIN_LEN], const struct signed_head *sh,
+                const struct node_key *key);
+/* The same with room for both signatures, which record_sign fills in: in another thread, when that helps. A record that
+ * did not fit (w is full) has none. */
+struct record_blanks { uint8_t chain[CHAIN_LEN]; size_t part_sig, head, head_len, head_sig; };   /* offsets; head 0: no head */
+void record_put_blank(struct wr *w, struct bytes body, const uint8_t chain[CHAIN_LEN], const struct signed_head *sh,
+                      struct record_blanks *out);
+void record_sign(uint8_t *record, const struct record_blanks *b, const struct node_key *key);
+/* record_verify without the head's signature, for who has verified the same signed head already. */
+MUST_USE enum err record_verify_part(const struct record *r, const uint8_t core_pub[32]);
+
+/* --- node keys: DIR/node.key (0600: base64 of the 64 bytes), DIR/node.pub ("ed25519:BASE64" line) ------------------- */
+MUST_USE enum err node_key_make(const char *dir, bool replace, struct node_key *out, struct fault *fault);
+/* ERR_NOTFOUND with a fault that says how to make one (azoth keygen). */
+MUST_USE enum err node_key_load(const char *dir, struct node_key *out, struct fault *fault);
+MUST_USE enum err node_pub_parse(const char *text, uint8_t out[32]);    /* "ed25519:BASE64" */
+const char *node_pub_text(char *out, size_t cap, const uint8_t pub[32]);
+
+#endif

@@ -1,0 +1,106 @@
+/* Snapshots: all entries of one state in one stream that no database engine has a part in. A backup is such a stream in
+ * a file; a node that must start over is given one. FORMAT.md section 9.
+ *
+ *     opening [role, signed head] ► chunk ► chunk ► ... ► manifest [the same, totals, table of chunks] ► end
+ *
+ * Entries ascend strictly by (namespace, key). A chunk is about 1 MiB of them, compressed alone, with a hash of its own:
+ * it can be fetched in pieces, checked, asked for again and decoded without any other. The signed head stands in front,
+ * so that whoever reads knows from the start how many entries and bytes may come, and stops what exceeds them. */
+#ifndef AZOTH_STORE_SNAPSHOT_H
+#define AZOTH_STORE_SNAPSHOT_H
+
+#include "store/store.h"
+
+#define SNAPSHOT_FORMAT 1
+#define SNAPSHOT_CHUNK ((size_t)1 << 20)                /* raw bytes that entries share; a longer one stands alone */
+#define SNAPSHOT_RAW_MAX (SNAPSHOT_CHUNK + 1024)
+#define SNAPSHOT_STORED_MAX (SNAPSHOT_RAW_MAX + SNAPSHOT_RAW_MAX / 256 + 1024)      /* zstd at its worst */
+#define SNAPSHOT_HASH_LEN 32
+#define SNAPSHOT_FILES_MAX 16
+#define SNAPSHOT_FILE_MAX ((size_t)16 << 20)
+#define SNAPSHOT_NAME_MAX 64                            /* [a-z0-9._-], does not begin with a dot */
+
+struct snapshot_about {
+    enum store_role role;           /* of the store that it was taken from */
+    struct head head;
+    struct signed_head signed_head;
+};
+struct snapshot_chunk {
+    uint32_t entries, raw, stored;  /* bytes before and after compression */
+    uint8_t hash[SNAPSHOT_HASH_LEN];        /* BLAKE2b-256 of the stored bytes */
+};
+struct snapshot_file { char name[SNAPSHOT_NAME_MAX + 1]; struct bytes bytes; };     /* travels beside them */
+
+/* --- chunks: bytes to bytes --------------------------------------------------------------------------------------- */
+struct snapshot_pack;
+MUST_USE enum err snapshot_pack_open(struct snapshot_pack **out);
+void snapshot_pack_close(struct snapshot_pack *p);              /* NULL is fine */
+/* Entries in ascending order, each within the store's limits. false: the chunk is full and must be ended first. */
+bool snapshot_pack_add(struct snapshot_pack *p, struct bytes ns, const struct entry *e);
+uint32_t snapshot_pack_entries(const struct snapshot_pack *p);  /* of the chunk at hand */
+/* The chunk at hand, of at least one entry; stored: borrowed until the next end. */
+MUST_USE enum err snapshot_pack_end(struct snapshot_pack *p, struct snapshot_chunk *out, struct bytes *stored);
+
+/* Takes the chunks of one snapshot in order; knows what the head still allows. */
+struct snapshot_unpack;
+MUST_USE enum err snapshot_unpack_open(struct snapshot_unpack **out, const struct head *head);
+void snapshot_unpack_close(struct snapshot_unpack *u);          /* NULL is fine */
+/* The chunk's entries as puts, borrowed until the next call. Hash, sizes, order, limits and chunk borders are checked.
+ * ERR_BAD: damaged. ERR_LIMIT: more entries or bytes than the head says. The fault names the chunk, counted from 1. */
+MUST_USE enum err snapshot_unpack_chunk(struct snapshot_unpack *u, const struct snapshot_chunk *c, struct bytes stored,
+                                        const struct op **ops, size_t *n, struct fault *fault);
+/* OK when all that the head says was there. */
+MUST_USE enum err snapshot_unpack_end(const struct snapshot_unpack *u, struct fault *fault);
+
+/* --- the manifest ------------------------------------------------------------------------------------------------- */
+#define SNAPSHOT_ROW (3 * 4 + SNAPSHOT_HASH_LEN)        /* one chunk in the table: entries, raw, stored, hash */
+struct snapshot_manifest {
+    struct snapshot_about about;
+    struct bytes table;             /* SNAPSHOT_ROW bytes per chunk */
+    size_t chunks;
+    uint64_t entries, raw, stored;  /* sums over the table */
+    size_t files_n;
+    struct snapshot_file files[SNAPSHOT_FILES_MAX];
+};
+void snapshot_row_put(struct wr *w, const struct snapshot_chunk *c);
+/* table: whole rows; i < chunks. */
+struct snapshot_chunk snapshot_row(struct bytes table, size_t i);
+/* Bytes that snapshot_manifest_put needs at most. */
+size_t snapshot_manifest_size(const struct snapshot_manifest *m);
+/* entries, raw and stored are computed. */
+void snapshot_manifest_put(struct wr *w, const struct snapshot_manifest *m);
+/* Everything borrowed from `in`. ERR_FORMAT: of a newer version. ERR_SHORT, ERR_BAD: not a manifest, or its sums, sizes
+ * or chunk borders do not fit together or the head. */
+MUST_USE enum err snapshot_manifest_read(struct bytes in, struct snapshot_manifest *out);
+
+/* --- to and from file descriptors: written and read from front to end, so a pipe will do -------------------------- */
+/* false: stop. Called once per chunk with the number of entries so far. */
+typedef bool snapshot_go_fn(void *arg, uint64_t entries);
+
+struct snapshot_totals { uint64_t entries, bytes, raw, stored, chunks; };     /* bytes: of the whole stream */
+/* All entries of a view that has begun. files: n of them, may be NULL for none. ERR_FULL, ERR_IO: fd takes no more.
+ * ERR_NOTFOUND: an empty store has no head and so no snapshot. ERR_NOTNOW: go said stop. ERR_DIGEST: the view's entries
+ * are not as many as its head says. */
+MUST_USE enum err snapshot_write(int fd, struct view *v, enum store_role role, const struct snapshot_file *files,
+                                 size_t n, snapshot_go_fn *go, void *arg, struct snapshot_totals *out,
+                                 struct fault *fault);
+
+struct snapshot_reader;
+/* Reads the opening; of a file also its end, so that one that was cut off is known at once. ERR_BAD: not a snapshot.
+ * ERR_FORMAT: of a newer version. ERR_SHORT: cut off. Nothing is verified against a key yet. */
+MUST_USE enum err snapshot_reader_open(struct snapshot_reader **out, int fd, struct fault *fault);
+void snapshot_reader_close(struct snapshot_reader *r);          /* NULL is fine; fd stays open */
+const struct snapshot_about *snapshot_reader_about(const struct snapshot_reader *r);
+/* The next chunk as puts, borrowed until the next call. ERR_NOTFOUND: the end; manifest and trailer were right. */
+MUST_USE enum err snapshot_reader_next(struct snapshot_reader *r, const struct op **ops, size_t *n,
+                                       struct fault *fault);
+/* Behind ERR_NOTFOUND only; borrowed until close. */
+const struct snapshot_manifest *snapshot_reader_manifest(const struct snapshot_reader *r);
+
+/* The rest of r into a fresh generation of s, digest compared with the head, then the flip: the log is emptied, views
+ * change over. sh: the head as it is to be stored, NULL: as in the snapshot (its signature is not looked at here).
+ * Any error before the flip leaves data and log as they were. ERR_DIGEST: the entries are not what the head says. */
+MUST_USE enum err snapshot_load(struct store *s, struct snapshot_reader *r, const struct signed_head *sh,
+                                snapshot_go_fn *go, void *arg, struct fault *fault);
+
+#endif

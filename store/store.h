@@ -1,0 +1,228 @@
+/* The store: a replicated set of (namespace, key, value) entries in LMDB, the log beside it, and the head that says
+ * which state it is. Knows bytes only: no DNS, no network, no signatures.
+ *
+ *     DIR/magic      DIR/current ──► DIR/data.N/   LMDB: one named database per namespace + meta
+ *     DIR/writer.lock                DIR/log/      LMDB: (seq, chunk) -> piece of a log record
+ *
+ * One process writes (flock on writer.lock); any number read. Within the writing process one thread at a time writes;
+ * views may be used beside it, each by one thread at a time.
+ *
+ * Writing, always in this order (a crash between any two steps loses nothing that was announced):
+ *
+ *     store_begin ► store_apply ... ► store_state ► log_begin ► log_append ... ► log_commit ► store_commit
+ *
+ * Errors everywhere: ERR_FULL (map or disk full: nothing changed, reads go on), ERR_STORE (LMDB refused; the fault has
+ * its words), ERR_NOMEM, ERR_NOTNOW (not in this mode, or another transaction is open). After any error of a write call
+ * the transaction can only be aborted; ERR_LIMIT and ERR_GAP alone change nothing and leave it usable.
+ * Of the map 5 % stay reserved: when no more is free, puts and log_append give ERR_FULL, deletes and log_cut go on. */
+#ifndef AZOTH_STORE_STORE_H
+#define AZOTH_STORE_STORE_H
+
+#include "base/crew.h"
+#include "base/err.h"
+#include "store/digest.h"
+#include "store/head.h"
+
+#define STORE_KEY_MAX 510                   /* LMDB allows 511 */
+#define STORE_VALUE_MAX (((size_t)1 << 20) + 16)     /* 1 MiB of a user's bytes and what wraps them (kvvalue.h) */
+#define STORE_NS_MAX 32                     /* [a-z0-9_.-]{1,32} */
+#define STORE_NAMESPACES_MAX 64
+#define STORE_MAP_MIN ((uint64_t)1 << 20)
+#define RING_TXNS 1024                      /* transactions whose touched keys are remembered */
+#define RING_BYTES 1900                     /* per transaction and namespace; more is "many" */
+
+struct store;
+enum store_role { STORE_CORE = 1, STORE_EDGE = 2 };
+enum store_mode {
+    STORE_READ,         /* an existing store; another process may write */
+    STORE_WRITE,        /* an existing store, exclusively */
+    STORE_CREATE,       /* as STORE_WRITE; made when the directory is empty or absent */
+};
+struct store_options {
+    const char *dir;
+    enum store_mode mode;
+    enum store_role role;           /* checked against magic when writing; any role for STORE_READ */
+    uint64_t map_size;              /* of the data and, as much again, of the log; 0: 64 GiB */
+    const uint8_t *cluster;         /* CLUSTER_LEN bytes for a new store; NULL: a core draws one, an edge stays open
+                                     * (all zero in magic) until store_join */
+    const char *boot_id;            /* NULL: the kernel's; tests pass their own to play a crash of the machine */
+    bool volatile_data;             /* tests and simulators: no sync at all */
+    unsigned threads;               /* that large writes may keep busy, the caller's among them; 0: one per processor */
+};
+
+/* ERR_NOTFOUND: no store there (STORE_READ, STORE_WRITE). ERR_LOCKED: another writer, or this process has it open
+ * already (LMDB would lose its locks: share one struct store). ERR_IO: no rights. ERR_ROLE: e.g. an edge's directory
+ * opened as a core's. ERR_FORMAT: magic, format or LMDB version unknown, or the folder holds something else; never
+ * upgraded in passing. */
+MUST_USE enum err store_open(struct store **out, const struct store_options *o, struct fault *fault);
+/* Marks a clean stop. All views must be closed. */
+void store_close(struct store *s);
+/* Closes a store that this open made (STORE_CREATE) and that could not be filled, and removes its files; what else stands
+ * in the folder stays. */
+void store_discard(struct store *s);
+
+enum store_role store_role(const struct store *s);
+const uint8_t *store_cluster(const struct store *s);            /* all zero: an edge that has not joined yet */
+/* An edge learns its cluster from the first head it verified; written to magic. ERR_CLUSTER: joined another before. */
+MUST_USE enum err store_join(struct store *s, const uint8_t cluster[CLUSTER_LEN], struct fault *fault);
+const char *store_dir(const struct store *s);
+/* The threads beside the writing one, for whoever prepares what it writes. NULL: opened for reading. */
+struct crew *store_crew(struct store *s);
+
+/* --- writing the data ------------------------------------------------------------------------------------------ */
+enum op_kind { OP_PUT = 1, OP_DEL = 2 };
+struct op { enum op_kind kind; struct bytes ns, key, value; };  /* value empty for OP_DEL */
+
+/* Is it a namespace's name: 1..STORE_NS_MAX of a-z 0-9 _ . - ? */
+bool ns_name_fits(struct bytes ns);
+
+struct store_txn;
+struct store_state { uint8_t digest[DIGEST_LEN]; uint64_t keys, bytes; };
+
+MUST_USE enum err store_begin(struct store *s, struct store_txn **out, struct fault *fault);
+/* Applies n ops in order. A put of what is there already and a delete of what is not there change nothing (so applying
+ * twice equals applying once). ERR_LIMIT: a key, value, namespace name or their number over its limit.
+ * Keys above all others of their namespace are appended, which is cheaper and fills pages to the brim: ascending order
+ * pays. Bytes are borrowed for the call. Of many ops the values are hashed by the crew beside the writing. */
+MUST_USE enum err store_apply(struct store_txn *t, const struct op *ops, size_t n, struct fault *fault);
+/* What the head must say after the ops so far. */
+void store_state(const struct store_txn *t, struct store_state *out);
+/* The value that key has inside this transaction; borrowed until the next store_apply. ERR_NOTFOUND. */
+MUST_USE enum err store_peek(struct store_txn *t, struct bytes ns, struct bytes key, struct bytes *out);
+/* Head, lanes, ring and data in one LMDB commit. head: the new head, already decoded, and its signed form as stored.
+ * ERR_DIGEST: the head does not say what store_state says. ERR_NOTNOW: its (epoch, seq) does not stand behind the head
+ * before (the same is allowed when no op changed anything: a newer time). ERR_CLUSTER, ERR_BAD: another cluster's, or
+ * sh is not that head. Nothing is written then. Frees t in every case. */
+MUST_USE enum err store_commit(struct store_txn *t, const struct head *head, const struct signed_head *sh,
+                               struct fault *fault);
+void store_abort(struct store_txn *t);                          /* NULL is fine */
+
+/* The head of the newest commit of this process; for the writing thread. ERR_NOTFOUND: nothing committed yet. */
+MUST_USE enum err store_head(struct store *s, struct head *out, struct signed_head *out_signed);
+
+/* --- the log: records by seq, without holes -------------------------------------------------------------------- */
+struct log_txn;
+MUST_USE enum err log_begin(struct store *s, struct log_txn **out, struct fault *fault);
+/* seq must be the last seq + 1 (any seq > 0 when the log is empty), else ERR_GAP. */
+MUST_USE enum err log_append(struct log_txn *t, uint64_t seq, struct bytes record, struct fault *fault);
+/* Removes every record after seq; log_cut(t, 0, ...) empties the log. */
+MUST_USE enum err log_cut(struct log_txn *t, uint64_t seq, struct fault *fault);
+/* Removes records with a lower seq than `before`, oldest first, at most some `chunks` pieces of 1,900 bytes in this call;
+ * *more: some are left. The last record of the log is never removed. */
+MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, bool *more, struct fault *fault);
+/* Synced on a core. On an edge not synced: the log is thrown away at the next open after a crash of the machine. */
+MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault);
+void log_abort(struct log_txn *t);                              /* NULL is fine */
+
+/* First and last seq in the log; both 0: empty. */
+MUST_USE enum err log_range(struct store *s, uint64_t *first, uint64_t *last);
+/* A reader over the log as it was at log_reader_begin. One thread at a time. */
+struct log_reader;
+MUST_USE enum err log_reader_open(struct store *s, struct log_reader **out, struct fault *fault);
+MUST_USE enum err log_reader_begin(struct log_reader *r);
+void log_reader_end(struct log_reader *r);
+void log_reader_close(struct log_reader *r);
+MUST_USE enum err log_reader_range(struct log_reader *r, uint64_t *first, uint64_t *last);
+/* Bytes of the pages that hold records (free pages of the file are not counted). */
+MUST_USE enum err log_reader_size(struct log_reader *r, uint64_t *bytes);
+/* The first bytes of the record (at most 1,896), borrowed until log_reader_end, and the length of all of it.
+ * ERR_NOTFOUND, ERR_BAD. */
+MUST_USE enum err log_reader_peek(struct log_reader *r, uint64_t seq, struct bytes *front, size_t *whole);
+/* The record with this seq into buf; borrowed from buf. ERR_NOTFOUND. ERR_NOSPACE: longer than cap (*need says it).
+ * ERR_BAD: chunks missing or wrong. */
+MUST_USE enum err log_reader_get(struct log_reader *r, uint64_t seq, uint8_t *buf, size_t cap, struct bytes *out,
+                                 size_t *need);
+
+/* --- generations ----------------------------------------------------------------------------------------------- */
+/* A fresh, empty generation to fill: store_begin and the log then work on it (the log is emptied), views stay on the
+ * old one. ERR_NOTNOW: one is being filled already. */
+MUST_USE enum err store_fresh_begin(struct store *s, struct fault *fault);
+/* The same for a state that comes without the log that led to it (snapshot_load): the log stays as it is until the flip
+ * empties it. Until the first commit behind it the generation bears a mark, so that a log which a crash kept from being
+ * emptied never counts. */
+MUST_USE enum err store_load_begin(struct store *s, struct fault *fault);
+/* The newest commit of the data was such a load. *epoch: that of the data before it, 0: there was none. For the writing
+ * thread. */
+bool store_is_loaded(struct store *s, uint64_t *epoch);
+/* The filled generation becomes current (file `current` replaced by rename), the old one is marked superseded; it is
+ * unlinked when its last view in this process is closed or moved (readers in other processes keep their open files). */
+MUST_USE enum err store_fresh_flip(struct store *s, struct fault *fault);
+void store_fresh_drop(struct store *s);                         /* the unfinished one is removed */
+bool store_is_fresh(const struct store *s);                     /* between begin and flip or drop */
+/* Copies the data, entry by entry, into a new generation with full pages and none free, and flips to it: same head, the
+ * log untouched. Bytes of the data file in use before and after. ERR_NOTNOW: a transaction is open or a fresh generation
+ * is being filled. ERR_BAD: the entries are not as many as the head says. Any error leaves everything as it was. */
+MUST_USE enum err store_compact(struct store *s, uint64_t *before, uint64_t *after, struct fault *fault);
+
+/* For readers: follows `current` and a grown map. Cheap when nothing moved. Call once a second and when
+ * view_superseded says so; views change over in their next view_begin. */
+MUST_USE enum err store_follow(struct store *s, struct fault *fault);
+
+/* --- reading the data: views ------------------------------------------------------------------------------------
+ * A view lives for one batch: view_begin .. view_end, never across a wait. What it gives is borrowed until view_end. */
+struct view;
+struct entry { struct bytes key, value; };
+
+MUST_USE enum err view_open(struct store *s, struct view **out, struct fault *fault);
+void view_close(struct view *v);                                /* NULL is fine */
+MUST_USE enum err view_begin(struct view *v);
+void view_end(struct view *v);
+/* Changes with every commit and every generation: equal numbers mean equal data. Valid between begin and end. */
+uint64_t view_version(const struct view *v);
+unsigned view_generation(const struct view *v);                 /* N of data.N; valid between begin and end */
+bool view_superseded(struct view *v);
+/* The view still holds a generation that is no longer current in this process, and with it the disk space of its files;
+ * its next view_begin lets go. Between batches. */
+bool view_is_stale(const struct view *v);
+/* ERR_NOTFOUND: an empty store. out_signed may be NULL. */
+MUST_USE enum err view_head(struct view *v, struct head *out, struct signed_head *out_signed);
+/* The stored lanes. Zeroed for an empty store. */
+MUST_USE enum err view_digest(struct view *v, struct digest *out);
+/* ERR_NOTFOUND: no such key or namespace. */
+MUST_USE enum err view_get(struct view *v, struct bytes ns, struct bytes key, struct bytes *out);
+/* Names of the namespaces that exist, ascending. names: room for STORE_NAMESPACES_MAX. */
+MUST_USE enum err view_namespaces(struct view *v, char names[][STORE_NS_MAX + 1], size_t *count);
+
+/* A cursor of a view: opened once, used between every view_begin and view_end. One descent = one cursor_seek. */
+struct cursor;
+MUST_USE enum err cursor_open(struct view *v, struct bytes ns, struct cursor **out);
+void cursor_close(struct cursor *c);                            /* before its view; NULL is fine */
+/* ERR_NOTFOUND when there is no such entry (also: no such namespace yet). */
+/* The first entry whose key is not below; an empty key: the first of all. */
+MUST_USE enum err cursor_seek(struct cursor *c, struct bytes key, struct entry *out);
+MUST_USE enum err cursor_next(struct cursor *c, struct entry *out);
+/* The entry before; after a cursor_seek that found nothing: the last entry of the namespace. */
+MUST_USE enum err cursor_prev(struct cursor *c, struct entry *out);
+
+/* --- the ring: what the newest commits touched ------------------------------------------------------------------- */
+enum ring_mark { RING_APPEARED = 1, RING_VANISHED = 2, RING_CHANGED = 3 };
+struct ring_visit {
+    void *arg;
+    void (*touched)(void *arg, struct bytes ns, struct bytes key, enum ring_mark mark);
+    void (*many)(void *arg, struct bytes ns);       /* more keys of ns than the ring holds */
+};
+/* Visits what the commits after `seq` up to the view's head touched. ERR_GAP: the ring does not reach back that far, or
+ * this view has changed generation since its last view_ring (whatever was kept of the old one is worth nothing). */
+MUST_USE enum err view_ring(struct view *v, uint64_t seq, const struct ring_visit *visit);
+
+/* --- figures ----------------------------------------------------------------------------------------------------- */
+struct store_figures {
+    unsigned generation;
+    uint64_t map_bytes, used_bytes, free_bytes;     /* of the data file: map, pages in use or free, free pages */
+    uint64_t log_map_bytes, log_used_bytes, log_free_bytes;
+    uint64_t log_first, log_last;
+    unsigned readers;                               /* reader slots in use */
+    uint64_t oldest_reader_lag;                     /* commits that the oldest open view is behind */
+    uint64_t oldest_reader;                         /* which commit that view looks at, as a number; 0: no view is open */
+    long oldest_reader_pid;                         /* of its process */
+};
+MUST_USE enum err store_figures(struct store *s, struct store_figures *out);
+struct ns_figures { uint64_t entries, branch_pages, leaf_pages, overflow_pages, page_size; };
+MUST_USE enum err view_ns_figures(struct view *v, struct bytes ns, struct ns_figures *out);
+/* A write failed in a way that LMDB cannot take back: nothing more can be written before the store is opened anew. Any
+ * thread. */
+bool store_is_broken(struct store *s);
+/* Clears the slots of readers that died; how many. Call at start and every 10 s. */
+unsigned store_clear_readers(struct store *s);
+
+#endif

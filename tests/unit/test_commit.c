@@ -1,0 +1,418 @@
+#include "tests/util.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "replicator/commit.h"
+#include "replicator/encode.h"
+#include "replicator/replay.h"
+#include "tests/unit/replicator_dir.h"
+
+/* A core's store with a committer, and what it told. */
+struct core {
+    char dir[256];
+    struct node_key key;
+    struct store *store;
+    struct committer *committer;
+    unsigned told_n;
+    struct head told;               /* the last one */
+    size_t told_record;
+    uint64_t map;
+};
+
+static void on_told(void *arg, const struct signed_head *sh, struct bytes record)
+{
+    struct core *c = arg;
+    struct rd rd = rd_over(bytes_of(sh->body, sh->len));
+    assert_int_equal(head_read(&rd, &c->told), OK);
+    assert_int_equal(head_verify(sh, c->key.pub), OK);
+    c->told_n++;
+    c->told_record = record.len;
+}
+
+static enum err core_up(struct core *c, struct fault *fault)
+{
+    struct store_options o = { .dir = c->dir, .mode = STORE_CREATE, .role = STORE_CORE, .map_size = c->map,
+                               .boot_id = "boot", .volatile_data = true };
+    enum err err = store_open(&c->store, &o, fault);
+    c->committer = NULL;
+    return err != OK ? err : commit_open(&c->committer, c->store, &c->key, on_told, c, fault);
+}
+static void core_down(struct core *c)
+{
+    commit_close(c->committer);
+    store_close(c->store);
+    c->committer = NULL;
+    c->store = NULL;
+}
+static void core_init(struct core *c, uint64_t map)
+{
+    struct fault fault = { .text = "" };
+    *c = (struct core){ .map = map };
+    dir_make(c->dir, sizeof c->dir, "commit");
+    assert_int_equal(node_key_make(c->dir, false, &c->key, &fault), OK);
+    assert_true(strlen(c->dir) + sizeof "/store" <= sizeof c->dir);
+    strcat(c->dir, "/store");
+    if (core_up(c, &fault) != OK)
+        fail_msg("%s", fault.text);
+}
+static void core_end(struct core *c)
+{
+    core_down(c);
+    *strrchr(c->dir, '/') = '\0';
+    dir_remove(c->dir);
+}
+
+static struct op put(const char *key, const char *value)
+{
+    return (struct op){ OP_PUT, bytes_of_text("kv"), bytes_of_text(key), bytes_of_text(value) };
+}
+static struct op del(const char *key)
+{
+    return (struct op){ OP_DEL, bytes_of_text("kv"), bytes_of_text(key), { 0 } };
+}
+static uint64_t run_ok(struct core *c, const struct op *ops, size_t n)
+{
+    struct fault fault = { .text = "" };
+    uint64_t seq = 0;
+    if (commit_run(c->committer, ops, n, &seq, &fault) != OK)
+        fail_msg("%s", fault.text);
+    return seq;
+}
+static void log_is(struct core *c, uint64_t want_first, uint64_t want_last)
+{
+    uint64_t first, last;
+    assert_int_equal(log_range(c->store, &first, &last), OK);
+    assert_int_equal(first, want_first);
+    assert_int_equal(last, want_last);
+}
+
+static void one_change(void **state)
+{
+    struct core c;
+    struct op ops[] = { put("a", "1"), put("b", "2") };
+    struct signed_head sh;
+    (void)state;
+    core_init(&c, 0);
+    assert_int_equal(commit_heartbeat(c.committer, &sh), ERR_NOTFOUND);
+    assert_int_equal(run_ok(&c, ops, 2), 1);
+    assert_int_equal(c.told_n, 1);
+    assert_true(c.told.seq == 1 && c.told.epoch == 1 && c.told.keys == 2 && c.told.bytes == 4 && c.told_record > 0);
+    assert_true(c.told.cohorts_n == 1 && c.told.cohorts[0].released == 1);
+    assert_memory_equal(c.told.cluster, store_cluster(c.store), CLUSTER_LEN);
+    assert_int_equal(run_ok(&c, ops, 2), 1);            /* nothing changes: no transaction */
+    assert_int_equal(c.told_n, 1);
+    log_is(&c, 1, 1);
+    struct op one = del("a");
+    assert_int_equal(run_ok(&c, &one, 1), 2);
+    assert_true(c.told.keys == 1 && c.told.seq == 2);
+    core_end(&c);
+}
+
+/* Every record joins the one before and its head is the data's. */
+static void log_is_a_chain(void **state)
+{
+    uint64_t seed = seed_from_env(77);
+    struct rnd rnd = rnd_seed(seed);
+    struct core c;
+    struct replay r;
+    struct position at = { 0 };
+    struct fault fault = { .text = "" };
+    (void)state;
+    core_init(&c, 0);
+    for (int i = 0; i < 60; i++) {
+        char keys[40][8], values[40][16];
+        struct op ops[40];
+        size_t n = 1 + rnd_below(&rnd, 40);
+        for (size_t k = 0; k < n; k++) {
+            snprintf(keys[k], sizeof keys[k], "k%u", rnd_below(&rnd, 50));
+            snprintf(values[k], sizeof values[k], "%u", rnd_below(&rnd, 9));
+            ops[k] = rnd_below(&rnd, 3) == 0 ? del(keys[k]) : put(keys[k], values[k]);
+        }
+        run_ok(&c, ops, n);
+        if (rnd_below(&rnd, 10) == 0) {
+            core_down(&c);
+            assert_int_equal(core_up(&c, &fault), OK);
+        }
+    }
+    uint64_t first, last;
+    assert_int_equal(log_range(c.store, &first, &last), OK);
+    assert_int_equal(replay_open(&r, c.store, c.key.pub, &fault), OK);
+    for (uint64_t seq = 1; seq <= last; seq++) {
+        struct record rec;
+        assert_int_equal(replay_record(&r, seq, &rec), OK);
+        assert_int_equal(record_joins(&at, &rec), OK);
+        assert_int_equal(record_verify(&rec, c.key.pub), OK);
+        position_move(&at, &rec);
+        if (seq == last)
+            assert_memory_equal(rec.head.digest, c.told.digest, DIGEST_LEN);
+    }
+    replay_close(&r);
+    core_end(&c);
+}
+
+/* A transaction of several parts is one head, told without its record. */
+static void many_parts(void **state)
+{
+    enum { N = 30000 };
+    struct core c;
+    struct op *ops = calloc(N, sizeof *ops);
+    uint8_t *noise = malloc(N + 200);
+    char (*keys)[16] = calloc(N, sizeof *keys);
+    struct replay r;
+    struct record rec;
+    struct fault fault;
+    (void)state;
+    core_init(&c, 0);
+    randombytes_buf(noise, N + 200);
+    for (size_t i = 0; i < N; i++) {
+        snprintf(keys[i], sizeof keys[i], "key-%06zu", i);
+        ops[i] = (struct op){ OP_PUT, bytes_of_text("kv"), bytes_of_text(keys[i]), bytes_of(noise + i, 100) };
+    }
+    uint64_t seq = run_ok(&c, ops, N);
+    assert_true(seq > 2);
+    assert_true(c.told_n == 1 && c.told.seq == seq && c.told.keys == N && c.told_record == 0);
+    assert_int_equal(replay_open(&r, c.store, c.key.pub, &fault), OK);
+    for (uint64_t s = 1; s <= seq; s++) {
+        assert_int_equal(replay_record(&r, s, &rec), OK);
+        assert_true(rec.more == (s < seq) && rec.part == s - 1);
+    }
+    replay_close(&r);
+    core_end(&c);
+    free(ops);
+    free(noise);
+    free(keys);
+}
+
+static void groups(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    uint64_t seq;
+    struct signed_head sh;
+    struct view *v;
+    struct bytes got;
+    (void)state;
+    core_init(&c, 0);
+    struct op a = put("a", "1"), b = put("b", "2"), same = put("a", "1"), bad = put("", "x");
+    assert_int_equal(commit_stage(c.committer, &a, 1, &seq, &fault), OK);
+    assert_int_equal(seq, 1);
+    assert_int_equal(commit_stage(c.committer, &same, 1, &seq, &fault), OK);
+    assert_int_equal(seq, 1);
+    assert_int_equal(commit_stage(c.committer, &bad, 1, &seq, &fault), ERR_LIMIT);
+    assert_int_equal(commit_stage(c.committer, &b, 1, &seq, &fault), OK);
+    assert_int_equal(seq, 2);
+    assert_true(commit_staged_bytes(c.committer) > 0);
+    assert_int_equal(c.told_n, 0);
+    assert_int_equal(commit_heartbeat(c.committer, &sh), ERR_NOTFOUND);
+    assert_int_equal(view_open(c.store, &v, &fault), OK);
+    assert_int_equal(view_begin(v), OK);
+    assert_int_equal(view_get(v, bytes_of_text("kv"), bytes_of_text("a"), &got), ERR_NOTFOUND);
+    view_end(v);
+    assert_int_equal(commit_flush(c.committer, &fault), OK);
+    assert_int_equal(c.told_n, 2);
+    assert_int_equal(c.told.seq, 2);
+    assert_int_equal(commit_staged_bytes(c.committer), 0);
+    assert_int_equal(view_begin(v), OK);
+    assert_int_equal(view_get(v, bytes_of_text("kv"), bytes_of_text("a"), &got), OK);
+    view_end(v);
+    view_close(v);
+    assert_int_equal(commit_flush(c.committer, &fault), OK);
+    assert_int_equal(c.told_n, 2);
+    core_end(&c);
+}
+
+static void limits(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    uint64_t seq = 99;
+    char name[16], long_key[512];
+    (void)state;
+    core_init(&c, 0);
+    memset(long_key, 'k', 511);
+    long_key[511] = '\0';
+    struct op key = put(long_key, "1"), capital = { OP_PUT, bytes_of_text("KV"), bytes_of_text("a"), { 0 } };
+    assert_int_equal(commit_run(c.committer, &key, 1, &seq, &fault), ERR_LIMIT);
+    assert_int_equal(commit_run(c.committer, &capital, 1, &seq, &fault), ERR_LIMIT);
+    for (int i = 0; i < STORE_NAMESPACES_MAX + 8; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        struct op op = { OP_PUT, bytes_of_text(name), bytes_of_text("a"), bytes_of_text("b") };
+        enum err err = commit_run(c.committer, &op, 1, &seq, &fault);
+        if (err == ERR_LIMIT) {
+            assert_in_range(i, STORE_NAMESPACES_MAX - 2, STORE_NAMESPACES_MAX);     /* "dns" may stand there already */
+            break;
+        }
+        assert_int_equal(err, OK);
+    }
+    assert_int_equal(commit_run(c.committer, &capital, 1, &seq, &fault), ERR_LIMIT);
+    core_end(&c);
+}
+
+/* The log was committed, the data not: the next open applies it. And so does the next commit. */
+static void log_ahead_of_data(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    struct encoder *e;
+    struct position at = { 0 }, next;
+    struct log_txn *log;
+    struct store_txn *txn;
+    struct store_state st;
+    struct bytes record;
+    struct head h;
+    struct signed_head sh;
+    (void)state;
+    core_init(&c, 0);
+    struct op a = put("a", "1"), b = put("b", "2");
+    run_ok(&c, &a, 1);
+    assert_int_equal(store_head(c.store, &h, &sh), OK);
+    at.epoch = 1;
+    at.seq = 1;
+    memcpy(at.chain, h.chain, CHAIN_LEN);
+    /* what the crash left: record 2 in the log, and a part of a transaction that never ended */
+    assert_int_equal(store_begin(c.store, &txn, &fault), OK);
+    assert_int_equal(store_apply(txn, &b, 1, &fault), OK);
+    store_state(txn, &st);
+    store_abort(txn);
+    assert_int_equal(encoder_open(&e, store_cluster(c.store), &c.key), OK);
+    encoder_begin(e, &at, 1, commit_time_ms(c.committer), &b, 1);
+    assert_int_equal(encoder_part(e, &next), OK);
+    h.seq = 2;
+    memcpy(h.chain, next.chain, CHAIN_LEN);
+    memcpy(h.digest, st.digest, DIGEST_LEN);
+    h.keys = st.keys;
+    h.bytes = st.bytes;
+    head_sign(&sh, &h, &c.key);
+    assert_int_equal(encoder_record(e, &sh, &record, NULL), OK);
+    assert_int_equal(log_begin(c.store, &log, &fault), OK);
+    assert_int_equal(log_append(log, 2, record, &fault), OK);
+    uint8_t ops[64], body[512], part[1024];
+    struct wr ow = wr_over(ops, sizeof ops), bw = wr_over(body, sizeof body), pw = wr_over(part, sizeof part);
+    op_put(&ow, &a);
+    struct record_body rb = { .epoch = 1, .seq = 3, .more = true, .ops = wr_done(&ow) };
+    memcpy(rb.cluster, store_cluster(c.store), CLUSTER_LEN);
+    memcpy(rb.prev, next.chain, CHAIN_LEN);
+    record_body_put(&bw, &rb);
+    record_chain(wr_done(&bw), next.chain);
+    record_put(&pw, wr_done(&bw), next.chain, NULL, &c.key);
+    assert_int_equal(log_append(log, 3, wr_done(&pw), &fault), OK);
+    assert_int_equal(log_commit(log, &fault), OK);
+    encoder_close(e);
+    core_down(&c);
+    if (core_up(&c, &fault) != OK)
+        fail_msg("%s", fault.text);
+    log_is(&c, 1, 2);
+    assert_int_equal(store_head(c.store, &h, NULL), OK);
+    assert_int_equal(h.seq, 2);
+    struct op again = put("c", "3");
+    assert_int_equal(run_ok(&c, &again, 1), 3);
+    assert_int_equal(c.told.keys, 3);
+    core_end(&c);
+}
+
+/* A log of another key, a log that is lost: said, and nothing is changed. */
+static void refuses_a_foreign_log(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    struct log_txn *log;
+    (void)state;
+    core_init(&c, 0);
+    struct op a = put("a", "1");
+    run_ok(&c, &a, 1);
+    core_down(&c);
+    struct node_key right = c.key;
+    crypto_sign_keypair(c.key.pub, c.key.secret);
+    assert_int_equal(core_up(&c, &fault), ERR_SIGNATURE);
+    core_down(&c);
+    c.key = right;
+    assert_int_equal(core_up(&c, &fault), OK);
+    assert_int_equal(log_begin(c.store, &log, &fault), OK);
+    assert_int_equal(log_cut(log, 0, &fault), OK);
+    assert_int_equal(log_commit(log, &fault), OK);
+    core_down(&c);
+    assert_int_equal(core_up(&c, &fault), ERR_FORK);
+    assert_non_null(strstr(fault.text, "seq 1"));
+    core_end(&c);
+}
+
+/* Full: nothing changes, what is there is served, deletes go on, and then there is room again. */
+static void full_store(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    char keys[400][16];
+    uint8_t *value = malloc(16384);
+    uint64_t seq = 0, good = 0;
+    enum err err = OK;
+    int i;
+    (void)state;
+    core_init(&c, 4 << 20);
+    randombytes_buf(value, 16384);
+    for (i = 0; i < 400 && err == OK; i++) {
+        snprintf(keys[i], sizeof keys[i], "key-%d", i);
+        struct op op = { OP_PUT, bytes_of_text("kv"), bytes_of_text(keys[i]), bytes_of(value, 16384) };
+        err = commit_run(c.committer, &op, 1, &seq, &fault);
+        if (err == OK)
+            good = seq;
+    }
+    assert_int_equal(err, ERR_FULL);
+    assert_true(good > 20);
+    log_is(&c, 1, good);
+    assert_int_equal(c.told.seq, good);
+    core_down(&c);
+    c.map = 64 << 20;                           /* the operator gave it more */
+    if (core_up(&c, &fault) != OK)
+        fail_msg("%s", fault.text);
+    struct op op = put("more", "room");
+    assert_int_equal(run_ok(&c, &op, 1), good + 1);
+    core_end(&c);
+    free(value);
+}
+
+static void time_never_runs_back(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    struct signed_head one, two;
+    struct head h1, h2;
+    char path[300], text[32];
+    (void)state;
+    core_init(&c, 0);
+    struct op a = put("a", "1");
+    run_ok(&c, &a, 1);
+    assert_int_equal(commit_heartbeat(c.committer, &one), OK);
+    assert_int_equal(commit_heartbeat(c.committer, &two), OK);
+    struct rd r1 = rd_over(bytes_of(one.body, one.len)), r2 = rd_over(bytes_of(two.body, two.len));
+    assert_int_equal(head_read(&r1, &h1), OK);
+    assert_int_equal(head_read(&r2, &h2), OK);
+    assert_true(h2.time_ms > h1.time_ms);
+    core_down(&c);
+    /* the clock was two hours ahead of itself before the restart */
+    uint64_t ahead = clock_wall_ms() + 7200000;
+    snprintf(path, sizeof path, "%s/core.time", c.dir);
+    snprintf(text, sizeof text, "%llu\n", (unsigned long long)ahead);
+    assert_int_equal(file_replace(path, bytes_of_text(text), 0644, &fault), OK);
+    assert_int_equal(core_up(&c, &fault), OK);
+    assert_true(commit_time_ms(c.committer) >= ahead);
+    assert_int_equal(commit_heartbeat(c.committer, &one), OK);
+    r1 = rd_over(bytes_of(one.body, one.len));
+    assert_int_equal(head_read(&r1, &h1), OK);
+    assert_true(h1.time_ms > ahead);
+    core_end(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_change), cmocka_unit_test(log_is_a_chain), cmocka_unit_test(many_parts), cmocka_unit_test(groups),
+        cmocka_unit_test(limits), cmocka_unit_test(log_ahead_of_data), cmocka_unit_test(refuses_a_foreign_log),
+        cmocka_unit_test(full_store), cmocka_unit_test(time_never_runs_back),
+    };
+    if (sodium_init() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

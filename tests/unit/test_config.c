@@ -1,0 +1,122 @@
+/* azoth.yaml: what is read, and what a wrong file is told. */
+#include "tests/util.h"
+
+#include "base/text.h"
+#include "config/config.h"
+
+#define NODE "node: { name: n1, dir: /tmp/x }\n"
+#define KEY "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static enum err load_text(const char *text, size_t len, struct config **out, struct fault *fault)
+{
+    char path[] = "/tmp/azoth-config-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, len), (ssize_t)len);
+    (void)close(fd);
+    enum err err = config_load(path, out, fault);
+    (void)unlink(path);
+    return err;
+}
+
+static void wrong_files(void **state)
+{
+    static const struct { const char *why, *text, *want; } rows[] = {
+        { "empty", "", ":1: the file is empty" },
+        { "comment only", "# nothing\n", ":1: the file is empty" },
+        { "unknown key at the top", NODE "nodes: 1\n", ":2: nodes: unknown key" },
+        { "unknown key inside", "node:\n  dir: /x\n  foo: 3\n", ":3: node.foo: unknown key" },
+        { "required key missing", "node:\n  name: a\n", ": node.dir: missing" },
+        { "required key missing in a list", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  zones:\n"
+          "  - { name: x., file: f }\n  - { name: y. }\n", ":7: core.zones.2.file: missing" },
+        { "a list where a map belongs", "node: [1]\n", ":1: node: Expecting MAPPING" },
+        { "bad size", "node:\n  dir: /x\n  map_size: 12Q\n", ":3: node.map_size: not a size" },
+        { "map too small", "node:\n  dir: /x\n  map_size: 4k\n", ":3: node.map_size: not between" },
+        { "bad duration", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  log_retention: { age: 7x }\n",
+          ":5: core.log_retention.age: not a duration" },
+        { "bad flag", NODE "core: { publish: tcp://a:1, serve: tcp://a:2, encrypt: maybe }\n", ":2: core.encrypt: neither" },
+        { "bad link", NODE "core:\n  publish: udp://a:1\n  serve: tcp://a:2\n", ":3: core.publish: not tcp://" },
+        { "link without port", NODE "core:\n  publish: tcp://a\n  serve: tcp://a:2\n", ":3: core.publish: not tcp://" },
+        { "bad listen", NODE "dns:\n  listen:\n  - 127.0.0.1@53\n  - 127.0.0.1:53\n", ":5: dns.listen.2: not ADDRESS@PORT" },
+        { "port too high", NODE "dns:\n  listen: [127.0.0.1@65536]\n", ":3: dns.listen.1: not ADDRESS@PORT" },
+        { "no listen", NODE "dns:\n  listen: []\n", ": dns.listen" },
+        { "no workers", NODE "dns:\n  listen: [\"::@53\"]\n  workers: 0\n", ":4: dns.workers: not a number" },
+        { "bad key", NODE "edge:\n  core_key: ed25519:AAAA\n  upstream: [{ publish: tcp://a:1, serve: tcp://a:2 }]\n",
+          ":3: edge.core_key: not a key" },
+        { "no upstream", NODE "edge:\n  core_key: " KEY "\n  upstream: []\n", ": edge.upstream" },
+        { "bad level", NODE "log: { level: loud }\n", ":2: log.level: none of" },
+        { "twice the same key", "node:\n  dir: /x\n  dir: /y\n", "already seen: dir" },
+        { "not YAML", "node: {\n", "libyaml" },
+        { "alias bomb", "a: &a [x]\nb: [*a, *a]\n", ":1: " },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct config *c = NULL;
+        struct fault fault = { "" };
+        enum err err = load_text(rows[i].text, strlen(rows[i].text), &c, &fault);
+        if (err != ERR_CONFIG || strstr(fault.text, rows[i].want) == NULL)
+            fail_msg("%s: got %d '%s', want '...%s...'", rows[i].why, err, fault.text, rows[i].want);
+    }
+}
+
+static void whole_file(void **state)
+{
+    static const char text[] =
+        "node: { name: ams-1, dir: /var/lib/azoth, map_size: 2G }\n"
+        "core:\n  publish: tcp://0.0.0.0:7400\n  serve: tcp://0.0.0.0:7401\n  collect: tcp://0.0.0.0:7402\n"
+        "  log_retention: { age: 2d }\n  zones:\n    - { name: example.com., file: /z }\n"
+        "  dns: { listen: [127.0.0.1@5300], proxies: [] }\n  http: { listen: 127.0.0.1@8090 }\n"
+        "edge:\n  core_key: " KEY "\n  upstream:\n    - { publish: tcp://core:7400, serve: tcp://core:7401 }\n"
+        "  relay: { publish: ipc:///run/a, serve: ipc:///run/b }\n"
+        "dns:\n  listen: [0.0.0.0@53, \"::@53\"]\n  workers: 2\n  cache: 0\n  tcp: { idle: 500ms }\n"
+        "log: { level: debug, format: json }\n";
+    static const uint8_t zero[32];
+    struct config *c = NULL;
+    struct fault fault = { "" };
+    (void)state;
+    if (load_text(text, sizeof text - 1, &c, &fault) != OK)
+        fail_msg("%s", fault.text);
+    assert_string_equal(c->node.name, "ams-1");
+    assert_int_equal(c->node.map_size, (uint64_t)2 << 30);
+    assert_int_equal(c->core->retention_ms, 2 * 86400000);
+    assert_int_equal(c->core->retention_bytes, (uint64_t)4 << 30);
+    assert_int_equal(c->core->zones_n, 1);
+    assert_string_equal(c->core->zones[0].file, "/z");
+    assert_string_equal(c->core->http.listen, "127.0.0.1@8090");
+    assert_memory_equal(c->edge->core_key, zero, 32);
+    assert_string_equal(c->edge->cohort, "all");
+    assert_int_equal(c->edge->upstreams_n, 1);
+    assert_null(c->edge->upstreams[0].collect);
+    assert_string_equal(c->edge->relay->serve, "ipc:///run/b");
+    assert_null(c->edge->http.listen);
+    assert_int_equal(c->dns->listens, 2);
+    assert_int_equal(c->dns->workers, 2);
+    assert_int_equal(c->dns->cache, 0);
+    assert_int_equal(c->dns->tcp.idle_ms, 500);
+    assert_int_equal(c->dns->tcp.connections, 1000);
+    assert_true(c->log.json);
+    assert_int_equal(c->log.level, LOG_DEBUG);
+    config_free(c);
+}
+
+static void small_file(void **state)
+{
+    struct config *c = NULL;
+    (void)state;
+    assert_int_equal(load_text("node: { dir: /d }\n", 18, &c, NULL), OK);
+    assert_true(strlen(c->node.name) > 0);
+    assert_int_equal(c->node.map_size, (uint64_t)64 << 30);
+    assert_null(c->core);
+    assert_null(c->edge);
+    assert_null(c->dns);
+    config_free(c);
+    assert_int_equal(config_load("/nonexistent/azoth.yaml", &c, NULL), ERR_NOTFOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_files), cmocka_unit_test(whole_file), cmocka_unit_test(small_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,571 @@
+/* Writes and syncs that fail, and the loss of power behind them; folders that may not be written; a reader that does not
+ * end. What LMDB writes goes through the calls below, which keep an image of what a disk would have: a write reaches it
+ * with the next sync that works; a sync that fails loses what it should have written, and, as on Linux, a later one
+ * does not bring it back. */
+#include "store/internal.h"
+#include "tests/util_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+/* --- the disk ----------------------------------------------------------------------------------------------------------- */
+#define FILES 2
+#define PAGE 4096
+static struct disk_file { ino_t ino; uint8_t *bytes; size_t len; } disk[FILES];
+static struct waiting { struct disk_file *file; size_t at, len; uint8_t *bytes; } waiting[4096];
+static size_t waiting_n;
+static uint64_t fail_at, calls;         /* the how many-th call fails; 0: none */
+static int fail_with;
+static bool fail_sync_only;
+static struct rnd disk_rnd;
+static uint64_t acked;                  /* seq of the newest commit that was told to have worked */
+/* The power goes at some call: what the disk holds then. */
+static uint64_t cut_in, acked_at_cut;   /* in so many calls; 0: it does not, or has */
+static struct disk_file cut[FILES];
+
+static struct disk_file *disk_of(int fd)
+{
+    struct stat st;
+    if (disk[0].bytes == NULL || fstat(fd, &st) != 0)
+        return NULL;
+    for (size_t i = 0; i < FILES; i++)
+        if (disk[i].ino == st.st_ino)
+            return &disk[i];
+    return NULL;
+}
+static void reaches_disk(struct disk_file *f, size_t at, const uint8_t *bytes, size_t len);
+static void power_goes(void)
+{
+    unsigned chance = rnd_below(&disk_rnd, 5);
+    for (size_t i = 0; i < FILES; i++) {
+        cut[i] = disk[i];
+        cut[i].bytes = malloc(disk[i].len);
+        memcpy(cut[i].bytes, disk[i].bytes, disk[i].len);
+    }
+    for (size_t i = 0; i < waiting_n; i++)
+        if (rnd_below(&disk_rnd, 4) < chance)
+            reaches_disk(&cut[waiting[i].file - disk], waiting[i].at, waiting[i].bytes, waiting[i].len);
+    acked_at_cut = acked;
+}
+static bool fails(bool sync)
+{
+    if (cut_in > 0 && --cut_in == 0)
+        power_goes();
+    if (fail_at == 0 || (fail_sync_only && !sync) || ++calls != fail_at)
+        return false;
+    errno = fail_with;
+    if (cut[0].bytes == NULL)
+        cut_in = 1 + rnd_below(&disk_rnd, 40);
+    return true;
+}
+static void reaches_disk(struct disk_file *f, size_t at, const uint8_t *bytes, size_t len)
+{
+    if (at + len > f->len) {
+        f->bytes = realloc(f->bytes, at + len);
+        memset(f->bytes + f->len, 0, at + len - f->len);
+        f->len = at + len;
+    }
+    memcpy(f->bytes + at, bytes, len);
+}
+static void wait_for_sync(struct disk_file *f, size_t at, const uint8_t *bytes, size_t len)
+{
+    for (size_t done = 0; done < len; done += PAGE) {           /* page by page: any of them may come first */
+        size_t n = len - done < PAGE ? len - done : PAGE;
+        struct waiting *w = &waiting[waiting_n++];
+        if (waiting_n == ROWS(waiting))
+            abort();
+        *w = (struct waiting){ f, at + done, n, malloc(n) };
+        memcpy(w->bytes, bytes + done, n);
+    }
+}
+/* Of the pages of f that wait, those that `chance` of 4 lets through reach the disk, the others are lost. */
+static void settle(const struct disk_file *f, unsigned chance)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < waiting_n; i++) {
+        struct waiting *w = &waiting[i];
+        if (w->file != f) {
+            waiting[left++] = *w;
+            continue;
+        }
+        if (rnd_below(&disk_rnd, 4) < chance)
+            reaches_disk(w->file, w->at, w->bytes, w->len);
+        free(w->bytes);
+    }
+    waiting_n = left;
+}
+static void written(int fd, size_t at, const void *bytes, size_t len)
+{
+    struct disk_file *f = disk_of(fd);
+    if (f == NULL)
+        return;
+    if ((fcntl(fd, F_GETFL) & O_DSYNC) != 0)
+        reaches_disk(f, at, bytes, len);
+    else
+        wait_for_sync(f, at, bytes, len);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+    if (disk_of(fd) != NULL && fails(false))
+        return -1;
+    ssize_t got = syscall(SYS_pwrite64, fd, buf, n, at);
+    if (got > 0)
+        written(fd, (size_t)at, buf, (size_t)got);
+    return got;
+}
+ssize_t writev(int fd, const struct iovec *v, int count)
+{
+    struct disk_file *f = disk_of(fd);
+    if (f != NULL && fails(false))
+        return -1;
+    off_t at = f != NULL ? lseek(fd, 0, SEEK_CUR) : 0;
+    ssize_t got = syscall(SYS_writev, fd, v, count);
+    for (ssize_t i = 0, left = got; f != NULL && i < count && left > 0; i++) {
+        size_t n = v[i].iov_len < (size_t)left ? v[i].iov_len : (size_t)left;
+        written(fd, (size_t)at, v[i].iov_base, n);
+        at += (off_t)n;
+        left -= (ssize_t)n;
+    }
+    return got;
+}
+static int synced(int fd)
+{
+    struct disk_file *f = disk_of(fd);
+    if (f == NULL)
+        return 0;               /* nothing here is about the small files */
+    bool failed = fails(true);
+    settle(f, failed ? rnd_below(&disk_rnd, 4) : 4);
+    if (failed)
+        errno = fail_with;
+    return failed ? -1 : 0;
+}
+int fdatasync(int fd) { return synced(fd); }
+int fsync(int fd) { return synced(fd); }
+
+/* --- the store on it ------------------------------------------------------------------------------------------------------ */
+static struct tmp_store t;
+
+static void path_of(char out[PATH_MAX], const char *dir, const char *name)
+{
+    if (snprintf(out, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX)
+        fail_msg("path too long");
+}
+static const char *const files[FILES] = { "data.1/data.mdb", "log/data.mdb" };
+
+/* What is in the files now is on the disk. */
+static void disk_begin(void)
+{
+    for (size_t i = 0; i < FILES; i++) {
+        char path[PATH_MAX];
+        struct stat st;
+        path_of(path, t.dir, files[i]);
+        int fd = open(path, O_RDONLY);
+        assert_true(fd >= 0 && fstat(fd, &st) == 0);
+        disk[i] = (struct disk_file){ st.st_ino, malloc((size_t)st.st_size), (size_t)st.st_size };
+        assert_int_equal(read(fd, disk[i].bytes, disk[i].len), (ssize_t)disk[i].len);
+        (void)close(fd);
+    }
+}
+static void disk_end(void)
+{
+    cut_in = 0;
+    for (size_t i = 0; i < FILES; i++) {
+        settle(&disk[i], 0);
+        free(disk[i].bytes);
+        disk[i] = (struct disk_file){ 0 };
+        free(cut[i].bytes);
+        cut[i] = (struct disk_file){ 0 };
+    }
+    fail_at = 0;
+}
+static void file_write(const char *dir, const char *name, const uint8_t *bytes, size_t len)
+{
+    char path[PATH_MAX];
+    path_of(path, dir, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, len), (ssize_t)len);
+    (void)close(fd);
+}
+static void copy_small(const char *to, const char *name)
+{
+    char path[PATH_MAX];
+    uint8_t buf[4096];
+    path_of(path, t.dir, name);
+    int fd = open(path, O_RDONLY);
+    ssize_t n = fd >= 0 ? read(fd, buf, sizeof buf) : -1;
+    assert_true(n >= 0);
+    (void)close(fd);
+    file_write(to, name, buf, (size_t)n);
+}
+/* The folder as it is found after the power came back. */
+static void after_power_loss(char dir[PATH_MAX])
+{
+    char path[PATH_MAX];
+    tmp_folder(dir);
+    path_of(path, dir, "data.1");
+    assert_int_equal(mkdir(path, 0750), 0);
+    path_of(path, dir, "log");
+    assert_int_equal(mkdir(path, 0750), 0);
+    copy_small(dir, "magic");
+    copy_small(dir, "current");
+    copy_small(dir, "log/mark");
+    for (size_t i = 0; i < FILES; i++)
+        file_write(dir, files[i], cut[i].bytes, cut[i].len);
+}
+
+static void verify(struct store *s)
+{
+    char names[STORE_NAMESPACES_MAX][STORE_NS_MAX + 1];
+    struct digest d = { { 0 } };
+    uint8_t sum[DIGEST_LEN];
+    struct view *v;
+    struct head h;
+    size_t n;
+    assert_ok(view_open(s, &v, &t.fault), &t.fault);
+    assert_ok(view_begin(v), NULL);
+    assert_ok(view_namespaces(v, names, &n), NULL);
+    for (size_t i = 0; i < n; i++) {
+        struct cursor *c;
+        struct entry e;
+        assert_ok(cursor_open(v, bytes_of_text(names[i]), &c), NULL);
+        while (cursor_next(c, &e) == OK)
+            digest_add(&d, bytes_of_text(names[i]), e.key, e.value);
+        cursor_close(c);
+    }
+    enum err err = view_head(v, &h, NULL);
+    digest_final(&d, sum);
+    if (err == OK)
+        assert_memory_equal(sum, h.digest, DIGEST_LEN);
+    else
+        assert_int_equal(err, ERR_NOTFOUND);
+    view_end(v);
+    view_close(v);
+}
+
+/* One transaction, the log first. */
+static enum err change(struct rnd *r)
+{
+    static uint8_t value[9000];
+    struct store_txn *x;
+    struct log_txn *l;
+    uint64_t first, last, seq = seq_now(t.s) + 1;
+    enum err err = store_begin(t.s, &x, &t.fault);
+    if (err != OK)
+        return err;
+    for (unsigned n = 1 + rnd_below(r, 20); n > 0 && err == OK; n--) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "k%03u", rnd_below(r, 200));
+        memset(value, (int)rnd_below(r, 256), sizeof value);
+        struct op op = { OP_PUT, bytes_of_text("kv"), bytes_of_text(key),
+                         bytes_of(value, rnd_below(r, 30) == 0 ? sizeof value : rnd_below(r, 400)) };
+        if (rnd_below(r, 4) == 0)
+            op = (struct op){ OP_DEL, op.ns, op.key, { 0 } };
+        err = store_apply(x, &op, 1, &t.fault);
+    }
+    if (err == OK)
+        err = log_range(t.s, &first, &last);
+    if (err == OK && (err = log_begin(t.s, &l, &t.fault)) == OK) {
+        if (last >= seq)
+            err = log_cut(l, seq - 1, &t.fault);
+        if (err == OK)
+            err = log_append(l, seq, bytes_of(value, 2500), &t.fault);
+        if (err == OK)
+            err = log_commit(l, &t.fault);
+        else
+            log_abort(l);
+    }
+    if (err != OK) {
+        store_abort(x);
+        return err;
+    }
+    return commit_at(t.s, x, seq, &t.fault);
+}
+
+static unsigned new_starts;
+static void reopen_as_a_daemon(void)
+{
+    new_starts++;
+    store_close(t.s);
+    t.s = NULL;
+    assert_ok(store_open(&t.s, &t.options, &t.fault), &t.fault);
+}
+
+/* After a failure: the state before, whole, at once or after a new start, and no error of more than a line. */
+static void consistent(enum err err)
+{
+    assert_true(err == ERR_STORE || err == ERR_FULL || err == ERR_IO);
+    assert_null(strchr(t.fault.text, '\n'));
+    assert_true(t.fault.text[0] != '\0');
+    if (change(&disk_rnd) == OK)                /* the next one shows what LMDB thinks of itself */
+        acked++;
+    if (store_is_broken(t.s))
+        reopen_as_a_daemon();
+    assert_int_equal(seq_now(t.s), acked);
+    verify(t.s);
+}
+
+static void power_loss(void)
+{
+    char dir[PATH_MAX];
+    struct store_options o = t.options;
+    struct store *s;
+    uint64_t first, last, seq;
+    if (cut[0].bytes == NULL)
+        power_goes();
+    after_power_loss(dir);
+    o.dir = dir;
+    enum err err = store_open(&s, &o, &t.fault);
+    if (err != OK)
+        fail_msg("after the power came back: %s", t.fault.text);
+    seq = seq_now(s);
+    if (seq + 1 < acked_at_cut)
+        fail_msg("%llu was committed, %llu is there", (unsigned long long)acked_at_cut, (unsigned long long)seq);
+    verify(s);
+    assert_ok(log_range(s, &first, &last), NULL);
+    if (last < acked_at_cut)
+        fail_msg("%llu was committed, the log ends at %llu", (unsigned long long)acked_at_cut, (unsigned long long)last);
+    store_close(s);
+    remove_tree(dir);
+}
+
+/* One run in twenty or so fails where LMDB wants a new start; runs are added until one did, so that no seed leaves that out. */
+#define RUNS 80
+#define RUNS_MAX (20 * RUNS)
+static void failing_disk(void **state)
+{
+    static const int errors[] = { EIO, EIO, ENOSPC, EROFS };
+    struct rnd r = rnd_seed(*(uint64_t *)*state);
+    unsigned failures = 0, run = 0;
+    for (; run < RUNS || (new_starts == 0 && run < RUNS_MAX); run++) {
+        disk_rnd = rnd_seed(rnd_u64(&r));
+        tmp_store_open(&t, STORE_CORE);
+        t.options.volatile_data = false;
+        t.options.map_size = (uint64_t)1 << 26;
+        tmp_store_reopen(&t);
+        for (unsigned i = rnd_below(&r, 5); i > 0; i--)
+            assert_ok(change(&r), &t.fault);
+        tmp_store_reopen(&t);
+        acked = seq_now(t.s);
+        disk_begin();
+        calls = 0;
+        fail_with = errors[rnd_below(&r, ROWS(errors))];
+        fail_sync_only = rnd_below(&r, 2) == 0;
+        fail_at = 1 + rnd_below(&r, fail_sync_only ? 30 : 120);
+        for (unsigned i = 5 + rnd_below(&r, 20); i > 0; i--) {
+            enum err err = change(&r);
+            if (err == OK) {
+                acked++;
+                continue;
+            }
+            failures++;
+            consistent(err);
+            if (rnd_below(&r, 3) == 0) {
+                calls = 0;
+                fail_at = 1 + rnd_below(&r, 10);
+            }
+        }
+        power_loss();
+        disk_end();
+        tmp_store_close(&t);
+    }
+    (void)printf("%u runs, %u failures, %u of them needed a new start\n", run, failures, new_starts);
+    assert_true(failures > RUNS / 4 && new_starts > 0);
+}
+
+/* --- folders that may not be written ---------------------------------------------------------------------------------- */
+/* Names, sizes and times of a folder and what is in it, as one number. */
+static uint64_t shape_of(const char *path)
+{
+    uint64_t sum = 1469598103934665603u;
+    char below[PATH_MAX];
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        struct stat st;
+        if (strcmp(e->d_name, "..") == 0 || snprintf(below, sizeof below, "%s/%s", path, e->d_name) >= (int)sizeof below
+            || lstat(below, &st) != 0)
+            continue;
+        uint64_t one = (uint64_t)st.st_size * 31 + (uint64_t)st.st_mtim.tv_nsec * 17 + (uint64_t)st.st_mode + st.st_uid;
+        for (const char *c = e->d_name; *c != '\0'; c++)
+            one = one * 1099511628211u + (uint8_t)*c;
+        if (S_ISDIR(st.st_mode) && strcmp(e->d_name, ".") != 0)
+            one += shape_of(below);
+        sum += one;                     /* in whatever order they are told */
+    }
+    if (d != NULL)
+        (void)closedir(d);
+    return sum;
+}
+
+enum place { OWNED_BY_ROOT, FOREIGN_PARENT, FOREIGN_STORE };
+static const struct { const char *why; enum place place; enum store_mode mode; } refusals[] = {
+    { "a folder that is not ours, to make a store in",      OWNED_BY_ROOT,  STORE_CREATE },
+    { "a folder that cannot be made",                       FOREIGN_PARENT, STORE_CREATE },
+    { "a store that is not ours, to write",                 FOREIGN_STORE,  STORE_WRITE },
+    { "a store that is not ours, to read",                  FOREIGN_STORE,  STORE_READ },
+};
+static void as_nobody(size_t row, const char *dir)
+{
+    struct store_options o = { .dir = dir, .mode = refusals[row].mode, .role = STORE_CORE };
+    struct store *s;
+    if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
+        _exit(77);
+    enum err err = store_open(&s, &o, &t.fault);
+    if (err != ERR_IO || t.fault.text[0] == '\0' || strchr(t.fault.text, '\n') != NULL
+        || strstr(t.fault.text, "ermission") == NULL) {
+        (void)fprintf(stderr, "%s: %s '%s'\n", refusals[row].why, err_text(err), t.fault.text);
+        _exit(1);
+    }
+    _exit(0);
+}
+static void without_rights(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < ROWS(refusals); i++) {
+        char dir[PATH_MAX];
+        int status;
+        tmp_store_open(&t, STORE_CORE);
+        tmp_store_commit(&t, &(struct op){ OP_PUT, bytes_of_text("kv"), bytes_of_text("a"), bytes_of_text("b") }, 1);
+        store_close(t.s);
+        t.s = NULL;
+        tmp_folder(dir);
+        char want[PATH_MAX];
+        path_of(want, dir, refusals[i].place == FOREIGN_PARENT ? "below" : ".");
+        assert_int_equal(chmod(dir, 0755), 0);
+        assert_int_equal(chmod(t.dir, 0755), 0);
+        const char *which = refusals[i].place == FOREIGN_STORE ? t.dir : refusals[i].place == FOREIGN_PARENT ? want : dir;
+        uint64_t before = shape_of(t.dir) ^ shape_of(dir);
+        (void)fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0)
+            as_nobody(i, which);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+            skip();
+        if (status != 0)
+            fail_msg("%s: the child ended with %x", refusals[i].why, (unsigned)status);
+        if ((shape_of(t.dir) ^ shape_of(dir)) != before)
+            fail_msg("%s: something was touched", refusals[i].why);
+        remove_tree(dir);
+        remove_tree(t.dir);
+    }
+}
+
+/* A file system that is read-only: a writer is refused, a reader reads. */
+static void read_only_child(void)
+{
+    struct store *s;
+    struct view *v;
+    struct bytes got;
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0
+        || mount(t.dir, t.dir, NULL, MS_BIND, NULL) != 0
+        || mount(t.dir, t.dir, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) != 0)
+        _exit(77);
+    enum err err = store_open(&s, &t.options, &t.fault);
+    if (err != ERR_IO || strstr(t.fault.text, "ead-only") == NULL || strchr(t.fault.text, '\n') != NULL) {
+        (void)fprintf(stderr, "%s '%s'\n", err_text(err), t.fault.text);
+        _exit(1);
+    }
+    t.options.mode = STORE_READ;
+    if ((err = store_open(&s, &t.options, &t.fault)) != OK || view_open(s, &v, &t.fault) != OK || view_begin(v) != OK
+        || view_get(v, bytes_of_text("kv"), bytes_of_text("a"), &got) != OK || got.len != 1) {
+        (void)fprintf(stderr, "reading: %s '%s'\n", err_text(err), t.fault.text);
+        _exit(2);
+    }
+    view_end(v);
+    view_close(v);
+    struct store_figures f;
+    if (store_figures(s, &f) != OK || store_clear_readers(s) != 0)
+        _exit(3);
+    store_close(s);
+    _exit(0);
+}
+static void read_only_disk(void **state)
+{
+    int status;
+    (void)state;
+    tmp_store_open(&t, STORE_CORE);
+    tmp_store_commit(&t, &(struct op){ OP_PUT, bytes_of_text("kv"), bytes_of_text("a"), bytes_of_text("b") }, 1);
+    store_close(t.s);
+    t.s = NULL;
+    uint64_t before = shape_of(t.dir);
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        read_only_child();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    uint64_t after = shape_of(t.dir);
+    remove_tree(t.dir);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    if (status != 0)
+        fail_msg("the child ended with %x", (unsigned)status);
+    assert_int_equal(before, after);
+}
+
+/* --- a reader that does not end ---------------------------------------------------------------------------------------- */
+/* It keeps every page that commits free: the file grows, up to the map and no further; deletes still go; when it ends all
+ * that is there again. */
+static void endless_reader(void **state)
+{
+    struct store_figures f;
+    struct rnd r = rnd_seed(7);
+    struct view *v;
+    enum err err = OK;
+    unsigned n = 0;
+    char key[16];
+    (void)state;
+    tmp_store_open(&t, STORE_CORE);
+    t.options.map_size = (uint64_t)8 << 20;
+    tmp_store_reopen(&t);
+    assert_ok(change(&r), &t.fault);
+    assert_ok(view_open(t.s, &v, &t.fault), &t.fault);
+    assert_ok(view_begin(v), NULL);
+    uint64_t seq = seq_now(t.s);
+    for (; err == OK && n < 20000; n++) {
+        (void)snprintf(key, sizeof key, "k%03u", rnd_below(&r, 200));
+        struct op op = { OP_PUT, bytes_of_text("kv"), bytes_of_text(key), bytes_of(&n, sizeof n) };
+        if ((err = store_run(t.s, &op, 1, &t.fault)) == OK)
+            seq++;
+    }
+    assert_int_equal(err, ERR_FULL);
+    assert_int_equal(seq_now(t.s), seq);
+    assert_ok(store_figures(t.s, &f), NULL);
+    assert_int_equal(f.oldest_reader_lag, n - 1);
+    assert_int_equal(f.oldest_reader_pid, getpid());
+    assert_true(f.used_bytes <= f.map_bytes);
+    struct head h;
+    assert_ok(view_head(v, &h, NULL), NULL);
+    assert_int_equal(h.seq, 1);                             /* and it sees what it saw */
+    view_end(v);
+    view_close(v);
+    for (unsigned i = 0; i < 2000; i++) {
+        (void)snprintf(key, sizeof key, "k%03u", rnd_below(&r, 200));
+        struct op op = { OP_PUT, bytes_of_text("kv"), bytes_of_text(key), bytes_of(&i, sizeof i) };
+        assert_ok(store_run(t.s, &op, 1, &t.fault), &t.fault);
+    }
+    uint64_t before = f.used_bytes;
+    assert_ok(store_figures(t.s, &f), NULL);
+    assert_int_equal(f.used_bytes, before);
+    verify(t.s);
+    tmp_store_close(&t);
+}
+
+int main(void)
+{
+    uint64_t seed = seed_from_env((uint64_t)getpid());
+    (void)printf("seed %llu\n", (unsigned long long)seed);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(failing_disk, &seed), cmocka_unit_test(without_rights), cmocka_unit_test(read_only_disk),
+        cmocka_unit_test(endless_reader),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

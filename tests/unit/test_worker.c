@@ -1,0 +1,413 @@
+/* The sockets of azoth-dns: one worker in its thread, real clients over loopback. */
+#include "tests/answer_bed.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+
+#include "base/clock.h"
+#include "dnsfront/tcp.h"
+#include "dnsfront/udp.h"
+
+#define WAIT_MS 5000
+#define UDP_QUERIES 200             /* what a default receive buffer holds */
+
+struct shop {
+    struct bed bed;
+    struct config_dns config;
+    struct worker worker;
+    struct listen_address address;
+};
+
+static void shop_open(struct shop *s, const char *listen, uint64_t idle_ms, uint64_t connections)
+{
+    struct fault fault = { "" };
+    memset(s, 0, sizeof *s);
+    bed_open(&s->bed, NULL, NULL);
+    char big[8192] = "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nwww A 192.0.2.1\n";
+    for (size_t i = 0; i < 15; i++)
+        (void)snprintf(big + strlen(big), sizeof big - strlen(big), "big TXT \"%zu%0240d\"\n", i, 0);
+    bed_load(&s->bed, "a.", big);
+    s->config.tcp.idle_ms = idle_ms;
+    s->config.tcp.connections = connections;
+    s->worker.config = &s->config;
+    s->worker.workers = 1;
+    s->worker.superseded_fd = -1;
+    enum err err = ERR_NET;
+    for (int i = 0; i < 50 && err == ERR_NET; i++) {        /* a port free for UDP may be taken for TCP */
+        assert_int_equal(listen_parse(listen, &s->address, &fault), OK);
+        err = listen_probe(&s->address, &fault);
+    }
+    assert_int_equal(err, OK);
+    if (worker_open(&s->worker, &s->address, 1, &fault) != OK || worker_start(&s->worker, &fault) != OK)
+        fail_msg("%s", fault.text);
+    worker_serve(&s->worker, s->bed.store);
+    for (uint64_t end = clock_mono_ms() + WAIT_MS; !atomic_load(&s->worker.serving) && clock_mono_ms() < end; )
+        (void)usleep(1000);
+    assert_true(atomic_load(&s->worker.serving));
+}
+
+static void shop_close(struct shop *s)
+{
+    worker_stop(&s->worker);
+    worker_close(&s->worker);
+    bed_close(&s->bed);
+}
+
+static int client(const struct shop *s, int type)
+{
+    struct listen_address to = s->address;
+    struct timeval wait = { WAIT_MS / 1000, 0 };
+    if (to.wildcard)
+        to.addr.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);        /* 127.0.0.2: not what the route would choose */
+    int fd = socket(to.addr.sa.sa_family, type | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
+    assert_int_equal(connect(fd, &to.addr.sa, to.len), 0);
+    return fd;
+}
+
+static size_t query_of(uint8_t *out, size_t cap, const char *text, uint16_t type, uint16_t id)
+{
+    struct name name;
+    bed_name(text, &name);
+    struct ask q = { .qname = name_bytes(&name), .qtype = type, .qclass = CLASS_IN };
+    size_t len = ask_write(&q, out, cap);
+    out[0] = (uint8_t)(id >> 8);
+    out[1] = (uint8_t)id;
+    return len;
+}
+
+/* --- UDP -------------------------------------------------------------------------------------------------------- */
+static void udp_batches(const char *listen)
+{
+    static struct shop s;
+    uint8_t buf[2048];
+    bool seen[UDP_QUERIES] = { false };
+    shop_open(&s, listen, 1000, 10);
+    int fd = client(&s, SOCK_DGRAM);
+    for (uint16_t i = 0; i < UDP_QUERIES; i++) {
+        size_t len = query_of(buf, sizeof buf, "www.a.", TYPE_A, i);
+        assert_int_equal(send(fd, buf, len, 0), (ssize_t)len);
+        if (i % 50 == 7)                                    /* noise in the middle of a batch gets no reply */
+            assert_int_equal(send(fd, buf, 5, 0), 5);
+    }
+    for (unsigned left = UDP_QUERIES; left > 0; left--) {
+        ssize_t n = recv(fd, buf, sizeof buf, 0);           /* connected: only what comes from the address asked */
+        assert_true(n > 12);
+        unsigned id = (unsigned)buf[0] << 8 | buf[1];
+        assert_true(id < UDP_QUERIES && !seen[id]);
+        seen[id] = true;
+        assert_int_equal(buf[7], 1);
+    }
+    assert_int_equal(stat_get(&s.worker.counters.answers.queries[ANSWER_UDP]), UDP_QUERIES + 4);
+    assert_int_equal(stat_get(&s.worker.counters.answers.dropped), 4);
+    (void)close(fd);
+    shop_close(&s);
+}
+
+static void udp_on_an_address(void **state)
+{
+    (void)state;
+    udp_batches("127.0.0.1@0");
+}
+
+static void udp_on_all_addresses(void **state)
+{
+    (void)state;
+    udp_batches("0.0.0.0@0");
+}
+
+/* --- TCP -------------------------------------------------------------------------------------------------------- */
+static size_t framed(uint8_t *out, size_t cap, const char *name, uint16_t type, uint16_t id)
+{
+    size_t len = query_of(out + 2, cap - 2, name, type, id);
+    out[0] = (uint8_t)(len >> 8);
+    out[1] = (uint8_t)len;
+    return len + 2;
+}
+
+static bool read_all(int fd, uint8_t *out, size_t n)
+{
+    for (size_t at = 0; at < n; ) {
+        ssize_t got = recv(fd, out + at, n - at, 0);
+        if (got <= 0)
+            return false;
+        at += (size_t)got;
+    }
+    return true;
+}
+
+/* The next message's id; -1: the stream ended. */
+static int read_message(int fd, size_t *len)
+{
+    static uint8_t buf[65535];
+    uint8_t prefix[2];
+    if (!read_all(fd, prefix, 2))
+        return -1;
+    *len = (size_t)prefix[0] << 8 | prefix[1];
+    assert_true(*len >= 12 && read_all(fd, buf, *len));
+    return buf[0] << 8 | buf[1];
+}
+
+static void send_all(int fd, const uint8_t *p, size_t n)
+{
+    for (size_t at = 0; at < n; ) {
+        ssize_t sent = send(fd, p + at, n - at, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        at += (size_t)sent;
+    }
+}
+
+static void tcp_pipelining_and_half_close(void **state)
+{
+    static struct shop s;
+    uint8_t buf[8192];
+    size_t n = 0, len;
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 3000, 10);
+    int fd = client(&s, SOCK_STREAM);
+    for (uint16_t i = 0; i < 100; i++)
+        n += framed(buf + n, sizeof buf - n, "www.a.", TYPE_A, i);
+    send_all(fd, buf, 1);                           /* in odd pieces */
+    (void)usleep(20000);
+    send_all(fd, buf + 1, 30);
+    (void)usleep(20000);
+    send_all(fd, buf + 31, n - 31);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(read_message(fd, &len), i);
+    assert_int_equal(read_message(fd, &len), -1);
+    (void)close(fd);
+    shop_close(&s);
+}
+
+/* A client that sends 3,000 questions for 4 KB each and reads nothing meanwhile: all answers come in the end. */
+static void tcp_slow_reader(void **state)
+{
+    static struct shop s;
+    uint8_t buf[64];
+    size_t len, total = 0;
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 3000, 10);
+    int fd = client(&s, SOCK_STREAM), sent = 0, got = 0, small = 65536;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    len = framed(buf, sizeof buf, "big.a.", TYPE_TXT, 1);
+    for (uint64_t end = clock_mono_ms() + 300; sent < 3000 && clock_mono_ms() < end; ) {
+        ssize_t n = send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            (void)usleep(1000);
+            continue;
+        }
+        assert_int_equal(n, (ssize_t)len);
+        sent++;
+    }
+    uint64_t before = UINT64_MAX, now;
+    while ((now = stat_get(&s.worker.counters.answers.queries[ANSWER_TCP])) != before) {
+        before = now;
+        (void)usleep(50000);
+    }
+    assert_true(now > 0 && now < (uint64_t)sent);       /* it stopped reading */
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    while (read_message(fd, &total) == 1)
+        got++;
+    assert_int_equal(got, sent);
+    assert_true(total > 3600);
+    (void)close(fd);
+    shop_close(&s);
+}
+
+static bool closed_within(int fd, int wait_ms)
+{
+    struct pollfd p = { fd, POLLIN, 0 };
+    char c;
+    return poll(&p, 1, wait_ms) == 1 && recv(fd, &c, 1, MSG_DONTWAIT) <= 0;
+}
+
+static void tcp_broken_framing(void **state)
+{
+    static struct shop s;
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 3000, 10);
+    int fd = client(&s, SOCK_STREAM);
+    send_all(fd, (const uint8_t *)"\0\0", 2);
+    assert_true(closed_within(fd, WAIT_MS));
+    (void)close(fd);
+    assert_int_equal(stat_get(&s.worker.counters.tcp_broken), 1);
+    shop_close(&s);
+}
+
+/* Idle ones, and those that send a byte now and then but never a message. */
+static void tcp_idle(void **state)
+{
+    static struct shop s;
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 300, 10);
+    int idle = client(&s, SOCK_STREAM), drip = client(&s, SOCK_STREAM);
+    uint64_t start = clock_mono_ms();
+    bool gone = false;
+    send_all(drip, (const uint8_t *)"\xff\xff", 2);
+    for (int i = 0; i < 40 && !gone; i++) {
+        gone = closed_within(drip, 50);
+        if (!gone)
+            (void)send(drip, "x", 1, MSG_NOSIGNAL);
+    }
+    assert_true(gone);
+    assert_true(clock_mono_ms() - start >= 250);
+    assert_true(closed_within(idle, WAIT_MS));
+    assert_int_equal(stat_get(&s.worker.counters.tcp_timeouts), 2);
+    (void)close(idle);
+    (void)close(drip);
+    shop_close(&s);
+}
+
+/* With all places taken the longest idle one gives way. */
+static void tcp_limit(void **state)
+{
+    static struct shop s;
+    uint8_t buf[64];
+    size_t len;
+    int fds[4];
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 10000, 3);
+    for (uint16_t i = 0; i < 4; i++) {
+        fds[i] = client(&s, SOCK_STREAM);
+        send_all(fds[i], buf, framed(buf, sizeof buf, "www.a.", TYPE_A, i));
+        assert_int_equal(read_message(fds[i], &len), i);
+        if (i == 1) {                               /* the second is older than the first now */
+            send_all(fds[0], buf, framed(buf, sizeof buf, "www.a.", TYPE_A, 77));
+            assert_int_equal(read_message(fds[0], &len), 77);
+        }
+    }
+    assert_true(closed_within(fds[1], WAIT_MS));
+    assert_false(closed_within(fds[0], 50));
+    for (int i = 0; i < 4; i++)
+        (void)close(fds[i]);
+    shop_close(&s);
+}
+
+/* --- a store that changes --------------------------------------------------------------------------------------- */
+static uint8_t last_byte(int fd, const char *name)
+{
+    uint8_t buf[512];
+    size_t len = query_of(buf, sizeof buf, name, TYPE_A, 1);
+    assert_int_equal(send(fd, buf, len, 0), (ssize_t)len);
+    ssize_t n = recv(fd, buf, sizeof buf, 0);
+    assert_true(n > 12 && buf[7] == 1);
+    return buf[n - 1];
+}
+
+/* What is committed before a question is sent stands in its answer, also when it comes in a new generation. */
+static void changes_show_at_once(void **state)
+{
+    static struct shop s;
+    struct fault fault = { "" };
+    char zone[200];
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 1000, 10);
+    int fd = client(&s, SOCK_DGRAM);
+    for (unsigned i = 2; i < 60; i++) {
+        (void)snprintf(zone, sizeof zone, "$TTL 300\n@ SOA ns h %u 2 3 4 5\n@ NS ns\nwww A 192.0.2.%u\n", i, i);
+        if (i == 40)
+            assert_int_equal(store_fresh_begin(s.bed.store, &fault), OK);
+        if (i < 40 || i > 40) {
+            bed_load(&s.bed, "a.", zone);
+        } else {                                    /* what there is goes over as it is */
+            struct op op[64];
+            struct cursor *c;
+            struct entry e;
+            size_t n = 0;
+            assert_int_equal(view_begin(s.bed.build_view), OK);
+            assert_int_equal(cursor_open(s.bed.build_view, bytes_of_text("dns"), &c), OK);
+            for (enum err err = cursor_seek(c, (struct bytes){ 0 }, &e); err == OK && n < ROWS(op);
+                 err = cursor_next(c, &e))
+                op[n++] = (struct op){ OP_PUT, bytes_of_text("dns"), e.key, e.value };
+            bed_apply(&s.bed, op, n);
+            cursor_close(c);
+            view_end(s.bed.build_view);
+            assert_int_equal(store_fresh_flip(s.bed.store, &fault), OK);
+        }
+        assert_int_equal(last_byte(fd, "www.a."), i == 40 ? 39 : i);
+    }
+    (void)close(fd);
+    shop_close(&s);
+}
+
+/* SIGTERM's way: what was asked before is answered, the rest is closed. */
+static void drain(void **state)
+{
+    static struct shop s;
+    uint8_t buf[64];
+    size_t len;
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 10000, 10);
+    int fd = client(&s, SOCK_STREAM), udp = client(&s, SOCK_DGRAM);
+    send_all(fd, buf, framed(buf, sizeof buf, "www.a.", TYPE_A, 5));
+    assert_int_equal(read_message(fd, &len), 5);
+    len = query_of(buf, sizeof buf, "www.a.", TYPE_A, 6);
+    assert_int_equal(send(udp, buf, len, 0), (ssize_t)len);
+    send_all(fd, buf, framed(buf, sizeof buf, "www.a.", TYPE_A, 7));
+    shop_close(&s);                                 /* joins the thread */
+    assert_int_equal(read_message(fd, &len), 7);
+    assert_int_equal(read_message(fd, &len), -1);
+    assert_true(recv(udp, buf, sizeof buf, 0) > 12);
+    (void)close(fd);
+    (void)close(udp);
+}
+
+/* --- addresses -------------------------------------------------------------------------------------------------- */
+static void addresses(void **state)
+{
+    static const struct { const char *text; enum err want; bool wildcard; } rows[] = {
+        { "127.0.0.1@53", OK, false }, { "0.0.0.0@53", OK, true }, { "::@53", OK, true }, { "::1@0", OK, false },
+        { "2001:db8::1@65535", OK, false }, { "127.0.0.1", ERR_CONFIG, false }, { "127.0.0.1@", ERR_CONFIG, false },
+        { "127.0.0.1@65536", ERR_CONFIG, false }, { "localhost@53", ERR_CONFIG, false }, { "@53", ERR_CONFIG, false },
+        { "1.2.3.4.5@53", ERR_CONFIG, false }, { "127.0.0.1@5x", ERR_CONFIG, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct listen_address a = { .len = 0 };
+        struct fault fault = { "" };
+        char text[64];
+        if (listen_parse(rows[i].text, &a, &fault) != rows[i].want || a.wildcard != rows[i].wildcard)
+            fail_msg("%s", rows[i].text);
+        if (rows[i].want == OK)
+            assert_string_equal(listen_text(&a, text, sizeof text), rows[i].text);
+        else
+            assert_true(fault.text[0] != '\0');
+    }
+}
+
+/* A second server on the same port is found out, although sockets share their ports. */
+static void port_in_use(void **state)
+{
+    static struct shop s;
+    struct fault fault = { "" };
+    (void)state;
+    shop_open(&s, "127.0.0.1@0", 1000, 10);
+    struct listen_address again = s.address, foreign;
+    assert_int_equal(listen_probe(&again, &fault), ERR_NET);
+    assert_non_null(strstr(fault.text, "in use"));
+    assert_int_equal(listen_parse("192.0.2.77@5301", &foreign, &fault), OK);
+    assert_int_equal(listen_probe(&foreign, &fault), ERR_NET);
+    assert_non_null(strstr(fault.text, "192.0.2.77@5301"));
+    shop_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(port_in_use),
+        cmocka_unit_test(udp_on_an_address),
+        cmocka_unit_test(udp_on_all_addresses),
+        cmocka_unit_test(tcp_pipelining_and_half_close),
+        cmocka_unit_test(tcp_slow_reader),
+        cmocka_unit_test(tcp_broken_framing),
+        cmocka_unit_test(tcp_idle),
+        cmocka_unit_test(tcp_limit),
+        cmocka_unit_test(changes_show_at_once),
+        cmocka_unit_test(drain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
