@@ -30,7 +30,8 @@
     X(NET,      -21, "network operation failed")                                        \
     X(EXISTS,   -22, "is there already")                                                \
     X(ROLE,     -23, "directory belongs to another role")                               \
-    X(NOTNOW,   -24, "not possible in this state")
+    X(NOTNOW,   -24, "not possible in this state")                                      \
+    X(KEY,      -25, "encrypted with a key that is not here")
 
 enum err {                      /* OK == 0; numbers never change once released */
     OK = 0,

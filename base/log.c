@@ -111,8 +111,13 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 
 bool log_brake_pass(struct log_brake *b, uint64_t now_ms, unsigned burst, unsigned *dropped)
 {
+    return log_brake_pass_in(b, now_ms, 10000, burst, dropped);
+}
+
+bool log_brake_pass_in(struct log_brake *b, uint64_t now_ms, uint64_t span_ms, unsigned burst, unsigned *dropped)
+{
     *dropped = 0;
-    if (b->passed == 0 || now_ms - b->since_ms >= 10000) {
+    if (b->passed == 0 || now_ms - b->since_ms >= span_ms) {
         *dropped = b->held;
         *b = (struct log_brake){ .since_ms = now_ms, .passed = 1 };
         return true;

@@ -26,6 +26,8 @@ const char *log_quote(char *out, size_t cap, const char *text);
 /* A burst brake: true for the first `burst` calls in a span of 10 s, false for the rest; the first true of the next
  * span tells through *dropped how many were held back. now_ms: monotonic. Start with a zeroed struct. */
 struct log_brake { uint64_t since_ms; unsigned passed, held; };
+#define LOG_SLOW_MS 60000       /* span for what goes on until somebody mends it */
+bool log_brake_pass_in(struct log_brake *b, uint64_t now_ms, uint64_t span_ms, unsigned burst, unsigned *dropped);
 bool log_brake_pass(struct log_brake *b, uint64_t now_ms, unsigned burst, unsigned *dropped);
 
 #endif

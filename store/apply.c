@@ -438,6 +438,25 @@ static int commit(struct store_txn *t)
     return rc;
 }
 
+/* LMDB keeps the pages that a transaction touched in memory, and the memory for the next one. */
+MUST_USE enum err store_spill(struct store_txn *t, struct fault *fault)
+{
+    struct env *e = t->gen->env;
+    if (t->gen != t->s->fresh)
+        return fault_set(fault, ERR_NOTNOW, "%s: only a fresh generation is written out before its end", t->s->dir);
+    cursors_close(t);
+    enum err err = commit_err(fault, commit(t), e);
+    t->txn = NULL;
+    for (unsigned i = 0; i < t->n; i++) {
+        t->ns[i]->cursor = NULL;
+        t->ns[i]->is_new = t->ns[i]->appending = t->ns[i]->tail_known = false;
+    }
+    t->made = 0;
+    if (err == OK && (err = room_begin(&t->room, e, fault)) == OK)
+        err = lmdb_err(fault, env_write_begin(e, &t->txn), "write", env_path(e));
+    return err;
+}
+
 MUST_USE enum err store_commit(struct store_txn *t, const struct head *head, const struct signed_head *sh,
                                struct fault *fault)
 {

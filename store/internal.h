@@ -41,7 +41,7 @@ struct env {
     atomic_bool paused;                 /* no reader may begin: the map is being grown */
     bool broken;                        /* under lock: growing failed, nothing is mapped */
     bool doubt;                         /* the last commit failed; writing thread only */
-    unsigned flags;                     /* as opened */
+    unsigned flags;                     /* as opened, or as changed by the flip */
     atomic_bool dead;                   /* LMDB gives MDB_PANIC: a meta page could not be written */
     atomic_uint grown;
     struct reader *readers;             /* under lock */

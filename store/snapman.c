@@ -7,6 +7,7 @@
 
 #define ELEMENTS 9
 #define ENTRY_FRAME 7               /* of an entry in a chunk, without a namespace's name */
+#define MANIFEST_FRAME (1024 + HEAD_MAX + HEAD_SIG_LEN)     /* what is not table, with room for what newer versions add */
 
 void snapshot_row_put(struct wr *w, const struct snapshot_chunk *c)
 {
@@ -143,6 +144,16 @@ static bool table_fits(const struct snapshot_manifest *m)
         return false;
     most = h->bytes + ENTRY_FRAME * h->keys;
     return m->raw >= most && m->raw - most <= (m->chunks + STORE_NAMESPACES_MAX) * STORE_NS_MAX;
+}
+
+uint64_t snapshot_manifest_most(const struct head *h)
+{
+    if (h->keys > UINT64_MAX / 64 || h->bytes > UINT64_MAX / 64)
+        return 0;
+    /* two neighbours are longer than SNAPSHOT_CHUNK together */
+    uint64_t raw = h->bytes + ENTRY_FRAME * h->keys + STORE_NAMESPACES_MAX * STORE_NS_MAX;
+    uint64_t chunks = 2 * raw / (SNAPSHOT_CHUNK - 2 * STORE_NS_MAX) + 2;
+    return MANIFEST_FRAME + SNAPSHOT_ROW * (chunks < h->keys ? chunks : h->keys);
 }
 
 MUST_USE enum err snapshot_manifest_read(struct bytes in, struct snapshot_manifest *out)

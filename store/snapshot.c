@@ -19,10 +19,10 @@
 #define MAGIC_LEN 14
 #define FRONT (MAGIC_LEN + 2 + 4)
 #define OPENING_MAX 1024            /* [role, head, signature] */
-#define END "azoth-snapshot-end"
-#define END_LEN 18
-#define TRAILER (8 + SNAPSHOT_HASH_LEN + END_LEN)
-#define MANIFEST_MAX ((uint64_t)1 << 30)    /* the table of 12 TiB; bytes are believed only as they come */
+#define END SNAPSHOT_END
+#define END_LEN SNAPSHOT_END_LEN
+#define TRAILER SNAPSHOT_TRAILER
+#define MANIFEST_MAX SNAPSHOT_MANIFEST_MAX
 #define STEP ((size_t)1 << 20)
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
@@ -450,42 +450,4 @@ MUST_USE enum err snapshot_reader_next(struct snapshot_reader *r, const struct o
     if ((err = row_keep(r, row, &c, fault)) != OK || (err = take(r, r->stored, c.stored, fault)) != OK)
         return err;
     return snapshot_unpack_chunk(r->unpack, &c, bytes_of(r->stored, c.stored), ops, n, fault);
-}
-
-/* --- loading ------------------------------------------------------------------------------------------------------ */
-static enum err load_all(struct snapshot_reader *r, struct store_txn *t, snapshot_go_fn *go, void *arg,
-                         struct fault *fault)
-{
-    const struct op *ops;
-    uint64_t entries = 0;
-    size_t n;
-    enum err err;
-    while ((err = snapshot_reader_next(r, &ops, &n, fault)) == OK) {
-        if ((err = store_apply(t, ops, n, fault)) != OK)
-            return err;
-        entries += n;
-        if (go != NULL && !go(arg, entries))
-            return fault_set(fault, ERR_NOTNOW, "stopped");
-    }
-    return err == ERR_NOTFOUND ? OK : err;
-}
-
-MUST_USE enum err snapshot_load(struct store *s, struct snapshot_reader *r, const struct signed_head *sh,
-                                snapshot_go_fn *go, void *arg, struct fault *fault)
-{
-    struct store_txn *t = NULL;
-    enum err err = store_load_begin(s, fault);
-    if (err != OK)
-        return err;
-    if ((err = store_begin(s, &t, fault)) == OK) {
-        if ((err = load_all(r, t, go, arg, fault)) == OK)
-            err = store_commit(t, &r->about.head, sh != NULL ? sh : &r->about.signed_head, fault);
-        else
-            store_abort(t);
-    }
-    if (err == OK)
-        err = store_fresh_flip(s, fault);
-    if (err != OK && store_is_fresh(s))
-        store_fresh_drop(s);
-    return err;
 }

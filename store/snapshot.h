@@ -12,13 +12,19 @@
 #include "store/store.h"
 
 #define SNAPSHOT_FORMAT 1
+#ifndef SNAPSHOT_CHUNK                                  /* the simulator builds the codecs with small ones */
 #define SNAPSHOT_CHUNK ((size_t)1 << 20)                /* raw bytes that entries share; a longer one stands alone */
-#define SNAPSHOT_RAW_MAX (SNAPSHOT_CHUNK + 1024)
+#endif
+#define SNAPSHOT_RAW_MAX (((size_t)1 << 20) + 1024)
 #define SNAPSHOT_STORED_MAX (SNAPSHOT_RAW_MAX + SNAPSHOT_RAW_MAX / 256 + 1024)      /* zstd at its worst */
 #define SNAPSHOT_HASH_LEN 32
 #define SNAPSHOT_FILES_MAX 16
 #define SNAPSHOT_FILE_MAX ((size_t)16 << 20)
 #define SNAPSHOT_NAME_MAX 64                            /* [a-z0-9._-], does not begin with a dot */
+#define SNAPSHOT_END "azoth-snapshot-end"
+#define SNAPSHOT_END_LEN 18
+#define SNAPSHOT_TRAILER (8 + SNAPSHOT_HASH_LEN + SNAPSHOT_END_LEN)
+#define SNAPSHOT_MANIFEST_MAX ((uint64_t)1 << 30)       /* the table of 12 TiB; bytes are believed only as they come */
 
 struct snapshot_about {
     enum store_role role;           /* of the store that it was taken from */
@@ -72,6 +78,8 @@ void snapshot_manifest_put(struct wr *w, const struct snapshot_manifest *m);
 /* Everything borrowed from `in`. ERR_FORMAT: of a newer version. ERR_SHORT, ERR_BAD: not a manifest, or its sums, sizes
  * or chunk borders do not fit together or the head. */
 MUST_USE enum err snapshot_manifest_read(struct bytes in, struct snapshot_manifest *out);
+/* Most bytes that the manifest of this head's entries can have, when no files travel with them. 0: no store has such. */
+uint64_t snapshot_manifest_most(const struct head *head);
 
 /* --- to and from file descriptors: written and read from front to end, so a pipe will do -------------------------- */
 /* false: stop. Called once per chunk with the number of entries so far. */
@@ -85,6 +93,14 @@ MUST_USE enum err snapshot_write(int fd, struct view *v, enum store_role role, c
                                  size_t n, snapshot_go_fn *go, void *arg, struct snapshot_totals *out,
                                  struct fault *fault);
 
+/* A finished file of our own, for reading at any place: its manifest, and where each chunk's stored bytes begin. */
+struct snapshot_index { uint8_t *buf; size_t len; struct snapshot_manifest manifest; uint64_t *offsets; };  /* owned */
+/* ERR_SHORT, ERR_BAD: the file is not what was written. */
+MUST_USE enum err snapshot_index_load(struct snapshot_index *out, int fd, struct fault *fault);
+void snapshot_index_release(struct snapshot_index *x);          /* zeroed is fine */
+/* The manifest as it stands in the file; borrowed. */
+struct bytes snapshot_index_manifest(const struct snapshot_index *x);
+
 struct snapshot_reader;
 /* Reads the opening; of a file also its end, so that one that was cut off is known at once. ERR_BAD: not a snapshot.
  * ERR_FORMAT: of a newer version. ERR_SHORT: cut off. Nothing is verified against a key yet. */
@@ -96,6 +112,18 @@ MUST_USE enum err snapshot_reader_next(struct snapshot_reader *r, const struct o
                                        struct fault *fault);
 /* Behind ERR_NOTFOUND only; borrowed until close. */
 const struct snapshot_manifest *snapshot_reader_manifest(const struct snapshot_reader *r);
+
+/* --- into the store ------------------------------------------------------------------------------------------------ */
+/* Piece by piece, for who gets the chunks one after the other: a fresh generation of s is begun and one transaction opened,
+ * which is s's only one until the end. All by the same thread. */
+struct snapshot_load;
+MUST_USE enum err snapshot_load_begin(struct snapshot_load **out, struct store *s, const struct head *head,
+                                      struct fault *fault);
+/* What snapshot_unpack_chunk gave. Behind any error only the drop is left. */
+MUST_USE enum err snapshot_load_put(struct snapshot_load *l, const struct op *ops, size_t n, struct fault *fault);
+/* Digest compared with the head, then the flip, as below. sh: the head as it is to be stored. Takes l in every case. */
+MUST_USE enum err snapshot_load_end(struct snapshot_load *l, const struct signed_head *sh, struct fault *fault);
+void snapshot_load_drop(struct snapshot_load *l);              /* data and log are as before; NULL is fine */
 
 /* The rest of r into a fresh generation of s, digest compared with the head, then the flip: the log is emptied, views
  * change over. sh: the head as it is to be stored, NULL: as in the snapshot (its signature is not looked at here).

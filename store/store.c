@@ -395,6 +395,8 @@ MUST_USE enum err store_fresh_flip(struct store *s, struct fault *fault)
         rc = mdb_env_set_flags(g->env->mdb, MDB_NOSYNC, 0);
     if (rc != 0)
         return lmdb_err(fault, rc, "sync", env_path(g->env));
+    if (!s->volatile_data)
+        g->env->flags = MDB_NOMETASYNC;
     unsigned named;
     enum err err = current_write(s->dir, g->number, s->volatile_data, fault);
     if (err != OK && (current_read(s->dir, &named, NULL) != OK || named != g->number))

@@ -85,6 +85,9 @@ MUST_USE enum err store_begin(struct store *s, struct store_txn **out, struct fa
  * Keys above all others of their namespace are appended, which is cheaper and fills pages to the brim: ascending order
  * pays. Bytes are borrowed for the call. Of many ops the values are hashed by the crew beside the writing. */
 MUST_USE enum err store_apply(struct store_txn *t, const struct op *ops, size_t n, struct fault *fault);
+/* Of a fresh generation only, which nobody sees yet: writes out what was put so far, and t goes on with little memory. After
+ * an error t can only be aborted. */
+MUST_USE enum err store_spill(struct store_txn *t, struct fault *fault);
 /* What the head must say after the ops so far. */
 void store_state(const struct store_txn *t, struct store_state *out);
 /* The value that key has inside this transaction; borrowed until the next store_apply. ERR_NOTFOUND. */

@@ -156,7 +156,7 @@ static struct bytes keep(struct tidy *t, MDB_val v, size_t room)
     return bytes_of(at, v.mv_size);
 }
 
-/* The entries of the run, copied; room behind each value for what pads it. */
+/* The entries of the run, copied; room behind those values that put_back pads. */
 static int gather(struct tidy *t, MDB_cursor *c, const struct run *r, struct moved **out, size_t *n)
 {
     MDB_val k = { r->first_len, (void *)(uintptr_t)r->first }, v;
@@ -173,7 +173,7 @@ static int gather(struct tidy *t, MDB_cursor *c, const struct run *r, struct mov
         }
         struct moved *m = &(*out)[(*n)++];
         m->key = keep(t, k, 0);
-        m->value = keep(t, v, page);
+        m->value = keep(t, v, *n % ROOM_EVERY == 0 ? page / 3 : 0);
         if (m->key.ptr == NULL || m->value.ptr == NULL)
             return ENOMEM;
     }
