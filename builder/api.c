@@ -41,22 +41,15 @@ static const char *text_of(struct bytes b)          /* of percent_read, which en
 }
 
 /* --- the query ------------------------------------------------------------------------------------------------------- */
-struct query { struct bytes prefix, after, limit, json, if_version, if_absent; };
-
-static struct bytes *parameter(struct query *q, struct bytes name)
+static struct bytes *parameter(const struct api_param *params, size_t n, struct bytes name)
 {
-    const struct { const char *name; struct bytes *value; } rows[] = {
-        { "prefix", &q->prefix }, { "after", &q->after }, { "limit", &q->limit }, { "json", &q->json },
-        { "if_version", &q->if_version }, { "if_absent", &q->if_absent },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (bytes_equal(bytes_of_text(rows[i].name), name))
-            return rows[i].value;
+    for (size_t i = 0; i < n; i++)
+        if (bytes_equal(bytes_of_text(params[i].name), name))
+            return params[i].value;
     return NULL;
 }
 
-/* false: the reply says why. */
-static bool query_read(struct api_call *c, const char *text, struct query *q)
+bool api_query_read(struct api_call *c, const char *text, const struct api_param *params, size_t n)
 {
     while (text != NULL && *text != '\0') {
         size_t len = strcspn(text, "&"), name_len = strcspn(text, "=&");
@@ -70,7 +63,7 @@ static bool query_read(struct api_call *c, const char *text, struct query *q)
                              err == ERR_NOMEM ? err_text(err) : "the query is not percent-encoded");
             return false;
         }
-        if (len > 0 && (place = parameter(q, name)) == NULL) {
+        if (len > 0 && (place = parameter(params, n, name)) == NULL) {
             (void)api_refuse(c, 400, "unknown parameter '%.100s'", text_of(name));
             return false;
         }
@@ -85,11 +78,15 @@ static bool query_read(struct api_call *c, const char *text, struct query *q)
     return true;
 }
 
-/* "1", "true", "0", "false"; NULL is false. */
 static bool flag_read(const char *text, bool *out)
 {
     *out = text != NULL && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
     return text == NULL || *out || strcmp(text, "0") == 0 || strcmp(text, "false") == 0;
+}
+
+bool api_flag_read(struct bytes text, bool *out)
+{
+    return flag_read(text.ptr != NULL ? text_of(text) : NULL, out);
 }
 
 /* --- limits ---------------------------------------------------------------------------------------------------------- */
@@ -151,6 +148,8 @@ static bool cond_read(struct api_call *c, const char *version, const char *absen
     return true;
 }
 
+struct query { struct bytes prefix, after, limit, json, if_version, if_absent; };
+
 static enum api_next write_entry(struct api_call *c, const struct api_request *r, const struct query *q)
 {
     struct op *op = arena_take(&c->arena, sizeof *op);
@@ -181,7 +180,7 @@ static enum api_next read_entries(struct api_call *c, const struct query *q)
         return api_refuse(c, 400, "a read has no conditions");
     if (c->list ? q->json.ptr != NULL : q->prefix.ptr != NULL || q->after.ptr != NULL || q->limit.ptr != NULL)
         return api_refuse(c, 400, c->list ? "a list is JSON always" : "prefix, after and limit are for lists");
-    if (!flag_read(q->json.ptr != NULL ? text_of(q->json) : NULL, &c->as_json))
+    if (!api_flag_read(q->json, &c->as_json))
         return api_refuse(c, 400, "json is 1 or 0");
     c->limit = API_LIST_DEFAULT;
     if (q->limit.ptr != NULL && (text_number(text_of(q->limit), API_LIST_MAX, &c->limit) != OK || c->limit == 0))
@@ -194,22 +193,25 @@ static enum api_next read_entries(struct api_call *c, const struct query *q)
 }
 
 /* --- the way in ------------------------------------------------------------------------------------------------------ */
-static enum api_next not_allowed(struct api_call *c, const char *allow)
+enum api_next api_not_allowed(struct api_call *c, const char *allow)
 {
     (void)api_refuse(c, 405, "allowed here: %s", allow);
     c->reply.allow = allow;
     return API_REPLY;
 }
 
-/* rest: behind "/v1/kv". */
 static enum api_next route_kv(struct api_call *c, const struct api_request *r, const char *rest)
 {
     struct query q = { .prefix = { 0 } };
-    if (!query_read(c, r->query, &q))
+    const struct api_param params[] = {
+        { "prefix", &q.prefix }, { "after", &q.after }, { "limit", &q.limit }, { "json", &q.json },
+        { "if_version", &q.if_version }, { "if_absent", &q.if_absent },
+    };
+    if (!api_query_read(c, r->query, params, sizeof params / sizeof params[0]))
         return API_REPLY;
     if (*rest == '\0') {
         if (r->method != API_POST)
-            return not_allowed(c, "POST");
+            return api_not_allowed(c, "POST");
         if (r->query != NULL && r->query[0] != '\0')
             return api_refuse(c, 400, "this path takes no parameters");
         return api_ops_read(c, r->body);
@@ -225,21 +227,33 @@ static enum api_next route_kv(struct api_call *c, const struct api_request *r, c
     if (r->method == API_GET)
         return read_entries(c, &q);
     if (c->list || r->method == API_POST || r->method == API_OTHER)
-        return not_allowed(c, c->list ? "GET, HEAD" : "GET, HEAD, PUT, DELETE");
+        return api_not_allowed(c, c->list ? "GET, HEAD" : "GET, HEAD, PUT, DELETE");
     return write_entry(c, r, &q);
 }
+
+static const struct { const char *path; api_route_fn *take; } routes[] = {
+    { "/v1/kv", route_kv },
+    { "/v1/fleet", api_route_fleet },
+    { "/v1/changes", api_route_changes },
+    { "/v1/cluster", api_route_cluster },
+};
 
 enum api_next api_begin(struct api_call *c, const struct api_request *r, const struct api_keys *keys)
 {
     *c = (struct api_call){ .reply = { .status = 500, .type = "application/json" } };
     arena_init(&c->arena);
-    c->who = api_keys_find(keys, r->key);
-    if (c->who == NULL)
+    const struct api_key *who = api_keys_find(keys, r->key);
+    if (who == NULL)
         return api_refuse(c, 401, r->key == NULL ? "header X-API-Key is missing" : "this key is not known");
-    if (c->who->read_only && r->method != API_GET)
+    c->known = true;
+    c->who = *who;
+    if (who->read_only && r->method != API_GET)
         return api_refuse(c, 403, "this key may read only");
-    if (strncmp(r->path, "/v1/kv", 6) == 0 && (r->path[6] == '\0' || r->path[6] == '/'))
-        return route_kv(c, r, r->path + 6);
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        size_t len = strlen(routes[i].path);
+        if (strncmp(r->path, routes[i].path, len) == 0 && (r->path[len] == '\0' || r->path[len] == '/'))
+            return routes[i].take(c, r, r->path + len);
+    }
     return api_refuse(c, 404, "no such path");
 }
 

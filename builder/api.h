@@ -3,12 +3,18 @@
  *     api_begin ─► API_REPLY ──────────────────────────────────────► reply
  *               ─► API_READ ──► api_read (a view) ─────────────────► reply
  *               ─► API_WRITE ─► kv_writer_put ... told ─► api_written ─► reply
+ *               ─► API_FLEET ─► api_fleet ─────────────────────────► reply
+ *               ─► API_CHANGES ─► api_changes, again and again ────► reply
+ *               ─► API_ORDER ─► core_cluster.h ... told ─► api_ordered ─► reply
  *
  *     GET    /v1/kv/NS                    list: ?prefix= &after= &limit=
  *     GET    /v1/kv/NS/KEY                the value's bytes; ?json=1: an object
  *     PUT    /v1/kv/NS/KEY                body: the value; ?if_version=EPOCH.SEQ, ?if_absent=1, or as headers
  *     DELETE /v1/kv/NS/KEY                ?if_version=
  *     POST   /v1/kv                       {"ops": [{"op": "put", "ns": ..., "key": ..., "value": ...}, ...]}
+ *     GET    /v1/fleet                    every listed node
+ *     GET    /v1/changes/SEQ              who has it: ?wait=5s &quorum=100 &all=1 &epoch=E
+ *     POST   /v1/cluster/raise-epoch, /v1/cluster/rotate-key
  *
  * Keys in paths and queries are percent-encoded bytes, and in a query + is a space. In JSON, key64 and value64 hold
  * base64 where key and value hold text. Errors are {"error": "..."}; azoth-core(8) lists the status codes. */
@@ -18,12 +24,15 @@
 #include "base/arena.h"
 #include "builder/api_keys.h"
 #include "builder/kv.h"
+#include "replicator/fleet.h"
 
 #include <jansson.h>
 
 #define API_BODY_MAX ((size_t)4 << 20)      /* a value of 1 MiB in base64 fits, and files of operations */
 #define API_LIST_DEFAULT 1000
 #define API_LIST_MAX 10000
+#define API_WAIT_MAX_MS 60000
+#define API_NAMES_MAX 1000                  /* of nodes that lack a change, in one reply */
 
 enum api_method { API_GET, API_PUT, API_DELETE, API_POST, API_OTHER };
 struct api_request {
@@ -42,7 +51,9 @@ struct api_reply {
     struct bytes body;                  /* owned by the call */
 };
 
-enum api_next { API_REPLY, API_READ, API_WRITE };
+enum api_next { API_REPLY, API_READ, API_WRITE, API_FLEET, API_CHANGES, API_ORDER };
+enum api_order { API_RAISE_EPOCH, API_ROTATE_KEY };
+struct api_changes { uint64_t epoch, seq, wait_ms; unsigned quorum; bool all; };    /* epoch 0: the core's; quorum: per cent */
 struct api_call {
     struct arena arena;
     json_t *json;                       /* what ops borrow from */
@@ -51,7 +62,10 @@ struct api_call {
     struct bytes ns, key, prefix, after;
     uint64_t limit;
     bool list, as_json;
-    const struct api_key *who;          /* borrowed from the keys; NULL: nobody we know */
+    struct api_changes changes;         /* API_CHANGES */
+    enum api_order order;               /* API_ORDER */
+    bool known;
+    struct api_key who;                 /* when known; a copy: the keys may be read anew while a write waits for its commit */
     struct api_reply reply;
 };
 
@@ -61,6 +75,14 @@ enum api_next api_begin(struct api_call *c, const struct api_request *request, c
 void api_read(struct api_call *c, struct view *v);
 /* c->txn.result is there. */
 void api_written(struct api_call *c);
+void api_fleet(struct api_call *c, const struct fleet *f, uint64_t now_us);
+/* false: it is not done, and the reply is to be asked for later. last: there is a reply in any case. */
+bool api_changes(struct api_call *c, const struct fleet *f, uint64_t now_us, bool last);
+/* The order is done, or not: epoch and seq as core_cluster.h tells them; key_id: of the new cluster key. */
+struct api_ordered { enum err err; const char *why; uint64_t epoch, seq, key_id; };
+void api_ordered(struct api_call *c, const struct api_ordered *o);
+/* The reply is this error. */
+void api_fail(struct api_call *c, int status, const char *why);
 void api_call_release(struct api_call *c);
 
 #endif

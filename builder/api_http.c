@@ -4,15 +4,19 @@
 #include "base/http_server.h"
 #include "base/log.h"
 #include "builder/api.h"
+#include "builder/api_tls.h"
+#include "builder/core.h"
+#include "builder/core_cluster.h"
+#include "builder/core_fleet.h"
 #include "builder/kv_writer.h"
 
 #include <event2/buffer.h>
-#include <event2/bufferevent_ssl.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <inttypes.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +24,7 @@
 #define HEADERS_MAX 8192            /* a key of 500 bytes, each as %XX, fits thrice */
 #define TIMEOUT_S 30
 #define LIFE_MS 60000               /* to send a request or take a reply, at most */
+#define PARKED_LOOK_MS 250          /* whose time is over, and whose peer is gone */
 #define REFUSED_BURST 10            /* lines per 10 s about keys that are not known */
 
 static const int statuses[] = { 200, 400, 401, 403, 404, 405, 409, 412, 413, 500, 503, 507 };
@@ -28,9 +33,12 @@ static const int statuses[] = { 200, 400, 401, 403, 404, 405, 409, 412, 413, 500
 /* One request that is being answered. */
 struct asked {
     struct api_call call;
+    enum api_next kind;
+    struct core_cluster_result order;       /* API_ORDER, when it is told */
     struct evhttp_request *req;
     struct api_http *api;
-    struct asked *next;             /* in api->done */
+    struct asked *next;             /* in api->done, or api->parked */
+    uint64_t until_ms;              /* parked */
 };
 
 struct api_http {
@@ -42,6 +50,10 @@ struct api_http {
     struct http_server *server;
     struct log_brake brake;
     stat_count replies[STATUSES_N];
+    struct asked *parked;           /* API_CHANGES */
+    unsigned parked_n;
+    struct event *look;             /* at those */
+    uint64_t look_ms;               /* it is due then; 0: it is not waiting */
     struct event *ready;            /* made active by the writing thread */
     pthread_mutex_t lock;           /* of what follows */
     struct asked *done, **done_end;
@@ -69,7 +81,7 @@ static void tell(struct asked *q)
         evhttp_connection_get_peer(evcon, &peer, &port);
     log_line(stranger ? LOG_WARN : LOG_DEBUG, stranger ? "api.refused" : "api.reply",
              "status=%d from=%s key=%s path=%s dropped=%u", c->reply.status, peer != NULL ? peer : "gone",
-             c->who == NULL ? "unknown" : c->who->name[0] != '\0' ? c->who->name : "unnamed",
+             !c->known ? "unknown" : c->who.name[0] != '\0' ? c->who.name : "unnamed",
              log_quote(path, sizeof path, evhttp_request_get_uri(q->req)), dropped);
 }
 
@@ -109,17 +121,34 @@ static void reply(struct asked *q)
     free(q);
 }
 
-/* The writing thread (or whoever ends the queue) has the result. */
-static void on_told(void *arg, struct kv_txn *t)
+/* Any thread. */
+static void done_put(struct api_http *a, struct asked *q)
 {
-    struct api_http *a = arg;
-    struct asked *q = (struct asked *)(void *)((char *)t - offsetof(struct asked, call) - offsetof(struct api_call, txn));
     q->next = NULL;
     (void)pthread_mutex_lock(&a->lock);
     *a->done_end = q;
     a->done_end = &q->next;
     (void)pthread_mutex_unlock(&a->lock);
     event_active(a->ready, EV_READ, 0);
+}
+
+/* The writing thread (or whoever ends the queue) has the result. */
+static void on_told(void *arg, struct kv_txn *t)
+{
+    done_put(arg, (struct asked *)(void *)((char *)t - offsetof(struct asked, call) - offsetof(struct api_call, txn)));
+}
+
+static void on_order(void *arg, const struct core_cluster_result *result)
+{
+    struct asked *q = arg;
+    q->order = *result;
+    done_put(q->api, q);
+}
+
+static void take_order(struct asked *q)
+{
+    const struct core_cluster_result *r = &q->order;
+    api_ordered(&q->call, &(struct api_ordered){ r->err, fault_text(&r->fault, r->err), r->epoch, r->seq, r->key_id });
 }
 
 static void reply_done(struct api_http *a)
@@ -131,7 +160,10 @@ static void reply_done(struct api_http *a)
     (void)pthread_mutex_unlock(&a->lock);
     while (q != NULL) {
         struct asked *next = q->next;
-        api_written(&q->call);
+        if (q->kind == API_ORDER)
+            take_order(q);
+        else
+            api_written(&q->call);
         reply(q);
         q = next;
     }
@@ -141,6 +173,87 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     reply_done(arg);
+}
+
+/* --- those who wait for the fleet ------------------------------------------------------------------------------------- */
+/* evhttp does not look at a connection whose request is being answered. */
+static bool peer_is_gone(const struct asked *q)
+{
+    struct evhttp_connection *evcon = evhttp_request_get_connection(q->req);
+    if (evcon == NULL)
+        return true;
+    struct pollfd p = { .fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon)), .events = POLLRDHUP };
+    return p.fd < 0 || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0);
+}
+
+static void look_later(struct api_http *a, uint64_t now_ms)
+{
+    uint64_t ms = PARKED_LOOK_MS;
+    for (const struct asked *q = a->parked; q != NULL; q = q->next) {
+        uint64_t left = q->until_ms > now_ms ? q->until_ms - now_ms : 0;
+        ms = left < ms ? left : ms;
+    }
+    const struct timeval tv = { 0, (suseconds_t)ms * 1000 };
+    if (a->parked == NULL || (a->look_ms != 0 && a->look_ms <= now_ms + ms))
+        return;                     /* never later than it stands: who comes must not hold it off */
+    a->look_ms = now_ms + ms;
+    (void)event_add(a->look, &tv);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct api_http *a = arg;
+    struct asked **at = &a->parked, *q;
+    struct fleet *fleet = core_fleet_look(a->o.core->fleet);
+    uint64_t now_ms = clock_mono_ms();
+    (void)fd, (void)what;
+    a->look_ms = 0;
+    while ((q = *at) != NULL) {
+        if (!api_changes(&q->call, fleet, clock_mono_us(), now_ms >= q->until_ms || peer_is_gone(q))) {
+            at = &q->next;
+            continue;
+        }
+        *at = q->next;
+        a->parked_n--;
+        reply(q);
+    }
+    look_later(a, now_ms);
+}
+
+void api_http_moved(struct api_http *a)
+{
+    if (a->parked != NULL)
+        event_active(a->look, EV_TIMEOUT, 0);
+}
+
+/* true: it has its reply already. */
+static bool park(struct api_http *a, struct asked *q)
+{
+    uint64_t now_ms = clock_mono_ms();
+    if (api_changes(&q->call, core_fleet_look(a->o.core->fleet), clock_mono_us(), q->call.changes.wait_ms == 0))
+        return true;
+    if (a->parked_n == API_PARKED_MAX) {
+        api_fail(&q->call, 503, "too many requests wait for changes; ask again without wait, or later");
+        return true;
+    }
+    http_server_hold(a->server, q->req);
+    q->until_ms = now_ms + q->call.changes.wait_ms;
+    q->next = a->parked;
+    a->parked = q;
+    a->parked_n++;
+    look_later(a, now_ms);
+    return false;
+}
+
+static void unpark_all(struct api_http *a)
+{
+    while (a->parked != NULL) {
+        struct asked *q = a->parked;
+        a->parked = q->next;
+        a->parked_n--;
+        api_fail(&q->call, 503, "the core is ending");
+        reply(q);
+    }
 }
 
 /* --- requests -------------------------------------------------------------------------------------------------------- */
@@ -186,6 +299,21 @@ static void read_now(struct asked *q)
     view_end(v);
 }
 
+/* true: it has its reply already. */
+static bool give_order(struct api_http *a, struct asked *q)
+{
+    if (q->call.order == API_ROTATE_KEY && !a->o.core->config->core->encrypt) {
+        api_fail(&q->call, 409, "core.encrypt is off: there is no cluster key");
+        return true;
+    }
+    http_server_hold(a->server, q->req);
+    if (q->call.order == API_ROTATE_KEY)
+        core_cluster_rotate_key(a->o.core, "asked for", on_order, q);
+    else
+        core_cluster_raise_epoch(a->o.core, on_order, q);
+    return false;
+}
+
 static void on_request(void *arg, struct evhttp_request *req)
 {
     struct api_http *a = arg;
@@ -196,14 +324,28 @@ static void on_request(void *arg, struct evhttp_request *req)
     }
     q->api = a;
     q->req = req;
-    enum api_next next = begin(q);
-    if (next == API_WRITE) {
+    switch (q->kind = begin(q)) {
+    case API_REPLY:
+        break;
+    case API_READ:
+        read_now(q);
+        break;
+    case API_FLEET:
+        api_fleet(&q->call, core_fleet_look(a->o.core->fleet), clock_mono_us());
+        break;
+    case API_CHANGES:
+        if (!park(a, q))
+            return;
+        break;
+    case API_WRITE:
         http_server_hold(a->server, req);
         kv_writer_put(a->writer, &q->call.txn);
         return;
+    case API_ORDER:
+        if (!give_order(a, q))
+            return;
+        break;
     }
-    if (next == API_READ)
-        read_now(q);
     reply(q);
 }
 
@@ -222,50 +364,11 @@ static enum err keys_load(const struct api_http *a, struct api_keys **out, struc
     return OK;
 }
 
-static enum err tls_failed(const char *what, const char *path, struct fault *fault)
-{
-    char text[160] = "";
-    ERR_error_string_n(ERR_peek_last_error(), text, sizeof text);
-    ERR_clear_error();
-    return fault_set(fault, ERR_CONFIG, "%s %.200s: %s", what, path, text);
-}
-
-static enum err tls_load(const struct api_http *a, SSL_CTX **out, struct fault *fault)
-{
-    enum err err = OK;
-    *out = NULL;
-    if (a->o.cert == NULL)
-        return OK;
-    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
-    if (tls == NULL)
-        return ERR_NOMEM;
-    (void)SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
-    if (SSL_CTX_use_certificate_chain_file(tls, a->o.cert) != 1)
-        err = tls_failed("certificate", a->o.cert, fault);
-    else if (SSL_CTX_use_PrivateKey_file(tls, a->o.key, SSL_FILETYPE_PEM) != 1)
-        err = tls_failed("private key", a->o.key, fault);
-    else if (SSL_CTX_check_private_key(tls) != 1)
-        err = tls_failed("the certificate does not belong to", a->o.key, fault);
-    if (err != OK)
-        SSL_CTX_free(tls);
-    else
-        *out = tls;
-    return err;
-}
-
+/* A function and its argument for http_server: the certificate may be another one for the next connection. */
 static struct bufferevent *make_connection(struct event_base *base, void *arg)
 {
-    struct api_http *a = arg;
-    SSL *ssl = SSL_new(a->tls);
-    if (ssl == NULL)
-        return NULL;
-    struct bufferevent *bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                                             BEV_OPT_CLOSE_ON_FREE);
-    if (bev == NULL)
-        SSL_free(ssl);
-    else
-        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    return bev;
+    const struct api_http *a = arg;
+    return api_tls_connection(base, a->tls);
 }
 
 void api_http_reload(struct api_http *a)
@@ -276,7 +379,7 @@ void api_http_reload(struct api_http *a)
     char why[600];
     enum err err = keys_load(a, &keys, &fault);
     if (err == OK)
-        err = tls_load(a, &tls, &fault);
+        err = api_tls_load(&tls, a->o.cert, a->o.key, &fault);
     if (err != OK) {
         log_error("api.reload", "err=%s next=\"going on with the old keys and certificate\"",
                   log_quote(why, sizeof why, fault_text(&fault, err)));
@@ -306,11 +409,12 @@ MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_opt
     a->o = *o;
     a->done_end = &a->done;
     (void)pthread_mutex_init(&a->lock, NULL);
-    if ((a->ready = event_new(o->base, -1, 0, on_ready, a)) == NULL) {
+    if ((a->ready = event_new(o->base, -1, 0, on_ready, a)) == NULL
+        || (a->look = event_new(o->base, -1, 0, on_look, a)) == NULL) {
         err = ERR_NOMEM;
         goto failed;
     }
-    if ((err = keys_load(a, &a->keys, fault)) != OK || (err = tls_load(a, &a->tls, fault)) != OK
+    if ((err = keys_load(a, &a->keys, fault)) != OK || (err = api_tls_load(&a->tls, a->o.cert, a->o.key, fault)) != OK
         || (err = view_open(o->store, &a->view, fault)) != OK
         || (err = kv_writer_open(&a->writer, o->committer, o->queue, on_told, a)) != OK)
         goto failed;
@@ -333,6 +437,7 @@ void api_http_end(struct api_http *a)
 {
     http_server_pause(a->server);
     kv_writer_stop(a->writer);
+    unpark_all(a);
     reply_done(a);
 }
 
@@ -342,6 +447,7 @@ void api_http_close(struct api_http *a)
         return;
     if (a->writer != NULL)
         kv_writer_stop(a->writer);
+    unpark_all(a);
     reply_done(a);                  /* each request has had its reply when evhttp goes */
     http_server_close(a->server);
     kv_writer_close(a->writer);
@@ -350,6 +456,8 @@ void api_http_close(struct api_http *a)
     SSL_CTX_free(a->tls);
     if (a->ready != NULL)
         event_free(a->ready);
+    if (a->look != NULL)
+        event_free(a->look);
     (void)pthread_mutex_destroy(&a->lock);
     free(a);
 }
@@ -379,6 +487,8 @@ void api_http_metrics(const struct api_http *a, struct stat_page *p)
         (void)snprintf(label, sizeof label, "status=\"%d\"", statuses[i]);
         stat_value(p, "azoth_core_api_requests_total", label, stat_get(&a->replies[i]));
     }
+    stat_head(p, "azoth_core_api_waiting", "gauge", "requests that wait for a change to reach the fleet");
+    stat_value(p, "azoth_core_api_waiting", NULL, a->parked_n);
     stat_head(p, "azoth_core_api_writes_total", "counter", "transactions of the API, by how they ended");
     stat_value(p, "azoth_core_api_writes_total", "end=\"done\"", stat_get(&s->done));
     stat_value(p, "azoth_core_api_writes_total", "end=\"refused\"", stat_get(&s->refused));

@@ -1,5 +1,6 @@
-/* The API's I/O shell: evhttp, TLS, the key file. Lives in the loop thread; writes go to the writing thread and their
- * replies are sent when they are durable. */
+/* The API's I/O shell: evhttp, TLS, the key file. Lives in the loop thread; writes and orders go to the writing thread and
+ * their replies are sent when they are durable. Who waits for a change to reach the fleet is parked until it has, or the
+ * time is over, or the peer is gone. */
 #ifndef AZOTH_BUILDER_API_HTTP_H
 #define AZOTH_BUILDER_API_HTTP_H
 
@@ -7,6 +8,9 @@
 #include "builder/queue.h"
 #include "replicator/commit.h"
 
+#define API_PARKED_MAX 32           /* half of the server's connections */
+
+struct core;
 struct event_base;
 struct api_http;
 struct api_http_options {               /* strings: borrowed until api_http_close */
@@ -16,12 +20,15 @@ struct api_http_options {               /* strings: borrowed until api_http_clos
     struct store *store;
     struct committer *committer;
     struct queue *queue;
+    struct core *core;                  /* whose fleet is told of, and whom orders are for */
 };
 
 /* ERR_CONFIG: key file, certificate or listen address are not good; ERR_NET: cannot listen. */
 MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_options *o, struct fault *fault);
 /* Reads key file, certificate and its key again; logs what it did. What is not good is not taken. */
 void api_http_reload(struct api_http *a);
+/* The fleet has changed: those who wait are looked at when the loop turns. */
+void api_http_moved(struct api_http *a);
 /* No job will run any more: whoever waits is told so. The loop should turn a little longer, for the replies. */
 void api_http_end(struct api_http *a);
 void api_http_close(struct api_http *a);            /* after queue_close; NULL is fine */

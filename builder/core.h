@@ -5,9 +5,12 @@
 #ifndef AZOTH_BUILDER_CORE_H
 #define AZOTH_BUILDER_CORE_H
 
+#include "base/daemon.h"
 #include "base/http.h"
 #include "builder/api_http.h"
 #include "builder/core_zones.h"
+#include "replicator/keyring.h"
+#include "replicator/nodes.h"
 #include "replicator/publisher.h"
 #include "replicator/upkeep.h"
 #include "replicator/watch.h"
@@ -21,12 +24,19 @@ struct core {
     const char *config_path;
     struct config *config;          /* as at start, but for zones and the log level */
     struct node_key key;
+    struct nodes *nodes;            /* core.nodes: who is served; the loop's */
+    struct keyring *keyring;        /* DIR/cluster.keys */
+    bool known_stale;               /* DIR/cluster.nodes is to be written when the keys are changed */
+    atomic_uint rotations;          /* of the cluster key, since nodes were removed: those that are not done */
+    atomic_uint rotations_failed;   /* of those; one more try does for all of them */
     struct store *store;
     struct event_base *base;
+    struct daemon_signals *signals;
     struct publisher *publisher;
     struct committer *committer;
     struct queue *queue;
     struct zones *zones;
+    struct core_fleet *fleet;       /* who has what; core_fleet.h */
     struct http *http;
     struct api_http *api;           /* NULL: not configured */
     struct core_stats stats;
@@ -39,6 +49,14 @@ struct core {
 
 /* DIR/node.key; made, and its public line logged, when DIR is absent or empty. */
 MUST_USE enum err core_key(struct core *c, struct fault *fault);
+/* core.nodes and DIR/cluster.keys; the first cluster key is made when core.encrypt is on. Behind the store. */
+MUST_USE enum err core_nodes_open(struct core *c, struct fault *fault);
+void core_nodes_close(struct core *c);
+/* SIGHUP: the folder is read anew; a bad one leaves the old list. Who was removed is served no more, and an encrypting core
+ * takes a new cluster key. */
+MUST_USE enum err core_nodes_reload(struct core *c, const char *folder, struct fault *fault);
+/* Now and then: what could not be done at once. */
+void core_nodes_tick(struct core *c);
 /* /metrics, /healthz, /readyz at core.http; nothing when not configured. */
 MUST_USE enum err core_http_open(struct core *c, struct fault *fault);
 /* watch.h. false: the store cannot be written any more, the process has to end. */

@@ -1,6 +1,7 @@
 #include "builder/core_check.h"
 
 #include "builder/api_keys.h"
+#include "replicator/nodes.h"
 #include "wire/name.h"
 
 #include <errno.h>
@@ -21,6 +22,17 @@ const char *config_file_problem(const char *path, bool folder, struct fault *fau
     else
         return NULL;
     return fault->text;
+}
+
+const char *config_nodes_problem(const char *path, struct fault *fault)
+{
+    struct nodes *nodes = NULL;
+    const char *why = config_file_problem(path, true, fault);
+    if (path == NULL || why != NULL)
+        return why;
+    enum err err = nodes_open(&nodes, path, fault);
+    nodes_close(nodes);
+    return err == OK ? NULL : fault_text(fault, err);
 }
 
 struct checks { config_problem_fn *told; void *arg; unsigned n; };
@@ -56,7 +68,10 @@ static void check_key_file(struct checks *c, const char *path)
 unsigned core_check_files(const struct config_core *core, config_problem_fn *told, void *arg)
 {
     struct checks c = { told, arg, 0 };
-    check_path(&c, "core.nodes", core->nodes, true);
+    struct fault fault = { "" };
+    const char *why = config_nodes_problem(core->nodes, &fault);
+    if (why != NULL)
+        problem(&c, "core.nodes", why);
     check_key_file(&c, core->api_key_file);
     check_path(&c, "core.api.cert", core->api_cert, false);
     check_path(&c, "core.api.key", core->api_key, false);

@@ -16,5 +16,7 @@ unsigned core_check_zones(const struct config_core *core, config_problem_fn *tol
 
 /* One file or folder: NULL when it can be read, else why not, in *fault. path NULL: not configured, fine. */
 const char *config_file_problem(const char *path, bool folder, struct fault *fault);
+/* Likewise a folder of nodes, with what is in it. */
+const char *config_nodes_problem(const char *path, struct fault *fault);
 
 #endif

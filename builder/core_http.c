@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "builder/core_fleet.h"
 
 #include <config.h>
 #include <inttypes.h>
@@ -49,6 +50,7 @@ static int metrics_page(void *arg, struct stat_page *p)
     watch_metrics(&c->watch, p);
     upkeep_metrics(c->upkeep, p);
     publisher_metrics(c->publisher, p);
+    core_fleet_metrics(c->fleet, p);
     if (c->api != NULL)
         api_http_metrics(c->api, p);
     return 200;
@@ -99,6 +101,7 @@ MUST_USE enum err core_http_open(struct core *c, struct fault *fault)
 
 bool core_tick(struct core *c)
 {
+    core_fleet_tick(c->fleet);
     c->broken = !watch_tick(&c->watch, c->store, clock_mono_ms());
     return !c->broken;
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "builder/core_check.h"
+#include "builder/core_fleet.h"
 
 #include <config.h>
 #include <dirent.h>
@@ -55,6 +56,7 @@ static void tell_restart(const struct config *old, const struct config *new)
         { "node.dir", old->node.dir, new->node.dir },
         { "core.publish", old->core->links.publish, new->core->links.publish },
         { "core.serve", old->core->links.serve, new->core->links.serve },
+        { "core.collect", old->core->links.collect, new->core->links.collect },
         { "core.http.listen", old->core->http.listen, new->core->http.listen },
         { "core.api.listen", old->core->api_listen, new->core->api_listen },
         { "core.api.key_file", old->core->api_key_file, new->core->api_key_file },
@@ -64,8 +66,12 @@ static void tell_restart(const struct config *old, const struct config *new)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (!text_same(rows[i].a, rows[i].b))
             log_warn("config.restart", "key=%s next=\"takes effect at the next start\"", rows[i].key);
+    if (old->core->encrypt != new->core->encrypt)
+        log_warn("config.restart", "key=core.encrypt next=\"takes effect at the next start\"");
     if (old->node.map_size != new->node.map_size)
         log_warn("config.restart", "key=node.map_size next=\"takes effect at the next start\"");
+    if (old->core->snapshots.rate != new->core->snapshots.rate || old->core->snapshots.at_once != new->core->snapshots.at_once)
+        log_warn("config.restart", "key=core.snapshots next=\"takes effect at the next start\"");
 }
 
 static void on_reload(void *arg)
@@ -74,6 +80,8 @@ static void on_reload(void *arg)
     struct config *config = NULL;
     struct fault fault = { "" };
     char why[600];
+    if (c->stop)
+        return;
     daemon_notify("RELOADING=1");
     enum err err = config_load(c->config_path, &config, &fault);
     if (err == OK && config->core == NULL)
@@ -84,6 +92,8 @@ static void on_reload(void *arg)
         tell_restart(c->config, config);
         upkeep_keep(c->upkeep, &(struct retain_limits){ config->core->retention_ms, config->core->retention_bytes });
         err = zones_want(c->zones, config->core->zones, config->core->zones_n);
+        enum err listed = core_nodes_reload(c, config->core->nodes, &fault);    /* who is barred must not depend on zones */
+        err = err == OK ? listed : err;
     }
     if (c->api != NULL)
         api_http_reload(c->api);
@@ -115,6 +125,8 @@ MUST_USE enum err core_key(struct core *c, struct fault *fault)
     const char *dir = c->config->node.dir;
     char line[128];
     enum err err = node_key_load(dir, &c->key, fault);
+    if (err == OK)
+        return node_pub_keep(dir, &c->key, fault);
     if (err != ERR_NOTFOUND || !folder_is_empty(dir))
         return err;
     if ((err = file_folder(dir, fault)) != OK || (err = node_key_make(dir, false, &c->key, fault)) != OK)
@@ -136,8 +148,10 @@ static void on_commit(void *arg, const struct signed_head *sh, struct bytes reco
     struct core *c = arg;
     struct head h;
     struct rd r = rd_over(bytes_of(sh->body, sh->len));
-    if (head_read(&r, &h) == OK)
+    if (head_read(&r, &h) == OK) {
         note_head(c, &h);
+        core_fleet_committed(c->fleet, &h);
+    }
     stat_add(&c->stats.commits, 1);
     publisher_post(c->publisher, sh, record);
     core_upkeep_committed(c);
@@ -206,20 +220,18 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct core *c = arg;
     (void)fd, (void)what;
+    core_nodes_tick(c);
     if (!core_tick(c))
         (void)event_base_loopexit(c->base, NULL);
 }
 
 static int loop(struct core *c)
 {
-    const struct daemon_hooks hooks = { c, on_reload, on_drain, on_compact };
     const struct timeval every = { CORE_TICK_S, 0 };
-    struct daemon_signals *signals = NULL;
     struct event *tick = event_new(c->base, -1, EV_PERSIST, on_tick, c);
     struct event *ended = event_new(c->base, c->ended_fd, EV_READ, on_ended, c);
     int code = 1;
-    if (tick == NULL || ended == NULL || event_add(tick, &every) != 0 || event_add(ended, NULL) != 0
-        || daemon_signals_open(&signals, c->base, &hooks) != OK) {
+    if (tick == NULL || ended == NULL || event_add(tick, &every) != 0 || event_add(ended, NULL) != 0) {
         log_error("core.start", "err=\"out of memory\"");
     } else if (zones_want(c->zones, c->config->core->zones, c->config->core->zones_n) != OK) {
         log_error("core.start", "err=\"cannot queue the zones\"");
@@ -227,7 +239,6 @@ static int loop(struct core *c)
         daemon_notify("READY=1");
         code = event_base_dispatch(c->base) < 0 || c->broken ? 1 : 0;
     }
-    daemon_signals_close(signals);
     if (tick != NULL)
         event_free(tick);
     if (ended != NULL)
@@ -241,23 +252,32 @@ static enum err core_open(struct core *c, struct fault *fault)
     const struct config *f = c->config;
     struct store_options so = { .dir = f->node.dir, .mode = STORE_CREATE, .role = STORE_CORE,
                                 .map_size = f->node.map_size };
+    const struct daemon_hooks hooks = { c, on_reload, on_drain, on_compact };
     enum err err;
-    if ((err = core_key(c, fault)) != OK || (err = store_open(&c->store, &so, fault)) != OK)
+    /* Signals first, they wait for the loop: a SIGHUP must not end a core that is still starting. */
+    if ((c->base = event_base_new()) == NULL || daemon_signals_open(&c->signals, c->base, &hooks) != OK)
+        return ERR_NOMEM;
+    if ((err = core_key(c, fault)) != OK || (err = store_open(&c->store, &so, fault)) != OK
+        || (err = core_nodes_open(c, fault)) != OK)
         return err;
-    if ((c->base = event_base_new()) == NULL || (c->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+    if ((c->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return ERR_NOMEM;
     struct publisher_options po = { .base = c->base, .store = c->store, .publish = f->core->links.publish,
-                                    .serve = f->core->links.serve, .node = f->node.name, .beat = beat, .beat_arg = c };
+                                    .serve = f->core->links.serve, .node = f->node.name, .key = &c->key, .nodes = c->nodes,
+                                    .keys = c->keyring, .beat = beat, .beat_arg = c,
+                                    .snapshot_rate = f->core->snapshots.rate,
+                                    .snapshot_leases = f->core->snapshots.at_once };
     if ((err = publisher_open(&c->publisher, &po, fault)) != OK
-        || (err = commit_open(&c->committer, c->store, &c->key, on_commit, c, fault)) != OK
+        || (err = commit_open_keys(&c->committer, c->store, &c->key, c->keyring, on_commit, c, fault)) != OK
         || (err = queue_open(&c->queue, on_writer_ended, c)) != OK || (err = core_upkeep_open(c, fault)) != OK)
         return err;
+    commit_encrypt(c->committer, f->core->encrypt);
     struct zones_options zo = { .dir = f->node.dir, .store = c->store, .committer = c->committer, .queue = c->queue,
                                 .stop = &c->stop };
     struct api_http_options ao = { .base = c->base, .listen = f->core->api_listen, .key_file = f->core->api_key_file,
                                    .cert = f->core->api_cert, .key = f->core->api_key, .store = c->store,
-                                   .committer = c->committer, .queue = c->queue };
-    if ((err = zones_open(&c->zones, &zo, fault)) != OK
+                                   .committer = c->committer, .queue = c->queue, .core = c };
+    if ((err = core_fleet_open(c, fault)) != OK || (err = zones_open(&c->zones, &zo, fault)) != OK
         || (ao.listen != NULL && (err = api_http_open(&c->api, &ao, fault)) != OK))
         return err;
     return core_http_open(c, fault);
@@ -271,9 +291,12 @@ static void core_close(struct core *c)
     api_http_close(c->api);
     zones_close(c->zones);
     upkeep_close(c->upkeep);
+    core_fleet_close(c);
     if (c->committer != NULL)
         commit_close(c->committer);
     publisher_close(c->publisher);
+    core_nodes_close(c);
+    daemon_signals_close(c->signals);
     if (c->base != NULL)
         event_base_free(c->base);
     if (c->store != NULL)
@@ -281,6 +304,15 @@ static void core_close(struct core *c)
     if (c->ended_fd >= 0)
         (void)close(c->ended_fd);
     sodium_memzero(&c->key, sizeof c->key);
+}
+
+static void tell_epoch(const struct core *c)
+{
+    struct commit_began began;
+    char why[2 * sizeof began.why];
+    if (commit_began(c->committer, &began))
+        log_warn("core.epoch", "from=%" PRIu64 " to=%" PRIu64 " seq=%" PRIu64 " why=%s next=\"edges that hold exactly the seq "
+                 "before go on, all others copy\"", began.from, began.to, began.seq, log_quote(why, sizeof why, began.why));
 }
 
 static void tell_start(struct core *c)
@@ -291,12 +323,14 @@ static void tell_start(struct core *c)
     if (store_head(c->store, &h, &sh) == OK)
         note_head(c, &h);
     log_info("core.start",
-             "version=%s dir=%s cluster=%s epoch=%" PRIu64 " applied=%" PRIu64 " public=%s publish=%s serve=%s",
+             "version=%s dir=%s cluster=%s epoch=%" PRIu64 " applied=%" PRIu64 " public=%s publish=%s serve=%s collect=%s encrypt=%s",
              PACKAGE_VERSION, log_quote(dir, sizeof dir, store_dir(c->store)),
              text_hex(cluster, sizeof cluster, bytes_of(store_cluster(c->store), CLUSTER_LEN)), h.epoch, h.seq,
              node_pub_text(line, sizeof line, c->key.pub), c->config->core->links.publish,
-             c->config->core->links.serve);
+             c->config->core->links.serve, c->config->core->links.collect != NULL ? c->config->core->links.collect : "none",
+             c->config->core->encrypt ? "yes" : "no");
     (void)store_clear_readers(c->store);
+    tell_epoch(c);
 }
 
 static int run(struct core *c)

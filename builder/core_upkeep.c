@@ -35,6 +35,7 @@ static const char *key_text(char *out, size_t cap, struct bytes ns, struct bytes
 
 static struct upkeep_now now_of(struct core *c)
 {
+    upkeep_hold(c->upkeep, publisher_needs(c->publisher));
     return (struct upkeep_now){ clock_mono_ms(), commit_time_ms(c->committer), stat_get(&c->stats.applied) };
 }
 

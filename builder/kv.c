@@ -60,11 +60,13 @@ static bool stage(struct committer *c, struct kv_txn *t)
     return err == OK || err == ERR_LIMIT;
 }
 
-/* A flush failed. That of a full disk is known to leave all as it was. */
+/* A flush failed. That of a full disk is known to leave all as it was. Who was refused is told nothing of a state that
+ * may never have been. */
 static void flush_failed(struct kv_txn *t, enum err err, const struct fault *fault)
 {
-    if (t->result.end == KV_DONE)       /* else it had been refused for reasons of its own */
-        t->result = (struct kv_result){ .end = err == ERR_FULL ? KV_FAILED : KV_UNKNOWN, .err = err, .fault = *fault };
+    bool unknown = t->result.end == KV_DONE && err != ERR_FULL;
+    if (t->result.end != KV_FAILED)     /* that one had reasons of its own */
+        t->result = (struct kv_result){ .end = unknown ? KV_UNKNOWN : KV_FAILED, .err = err, .fault = *fault };
 }
 
 static void commit_alone(struct committer *c, struct kv_txn *t)

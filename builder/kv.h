@@ -40,8 +40,9 @@ struct kv_txn {
     struct kv_txn *next;            /* for lists of whoever holds it */
 };
 
-/* Runs the transactions in order, in one sync where that is possible; one that the store has no room for does not take
- * the others with it. Fills each one's result. Gives the number of syncs. */
+/* Runs the transactions in order, in one sync where that is possible, and where they are small and write different keys
+ * as one transaction of the log: then all are told the same version. One that the store has no room for does not take the
+ * others with it. Fills each one's result. Gives the number of syncs. */
 unsigned kv_commit(struct committer *c, struct kv_txn *const *txns, size_t n);
 
 /* "EPOCH.SEQ" both ways. ERR_BAD. */

@@ -1,4 +1,5 @@
-/* Group commit: transactions that arrive while the writing thread is at work wait together and share one sync.
+/* Group commit: transactions that arrive while the writing thread is at work wait together and share one sync, and as a
+ * rule one transaction of the log (replicator/joint.c).
  *
  *     loop thread: kv_writer_put ─► waiting list ─► one job of the queue ─► kv_commit ─► told, once per transaction */
 #ifndef AZOTH_BUILDER_KV_WRITER_H

@@ -30,6 +30,13 @@ static void wrong(struct check *c, const char *path, const char *what)
     c->err = fault_set(c->fault, ERR_CONFIG, "%s:%u: %s: %s", c->file, line, path, what);
 }
 
+/* As libcyaml says it for keys that are always needed: on the line of the part. */
+static void missing(struct check *c, const char *part, const char *key)
+{
+    if (c->err == OK)
+        c->err = fault_set(c->fault, ERR_CONFIG, "%s:%u: %s.%s: missing", c->file, yaml_line_of(c->text, part), part, key);
+}
+
 /* --- libcyaml's own complaints ------------------------------------------------------------------------------- */
 #define TRACE_MAX 8
 struct trace { char what[160]; char word[TRACE_MAX][64]; unsigned line, n; };
@@ -170,6 +177,21 @@ static struct config_http http_of(struct check *c, const char *path, const struc
     return (struct config_http){ y != NULL ? y->listen : NULL };
 }
 
+static struct config_snapshots snapshots_of(struct check *c, const char *part, const struct yaml_snapshots *y)
+{
+    static const struct yaml_snapshots none = { NULL, NULL };
+    char rate[WHERE_TEXT_MAX], at_once[WHERE_TEXT_MAX];
+    (void)snprintf(rate, sizeof rate, "%s.snapshots.rate", part);
+    (void)snprintf(at_once, sizeof at_once, "%s.snapshots.at_once", part);
+    if (y == NULL)
+        y = &none;
+    struct config_snapshots s = { size_or(c, rate, y->rate, (uint64_t)200 << 20),
+                                  (unsigned)number_or(c, at_once, y->at_once, 1, CONFIG_COPIES_MAX, 4) };
+    if (s.rate < (uint64_t)64 << 10 || s.rate > (uint64_t)1 << 40)
+        wrong(c, rate, "not between 64k and 1T");
+    return s;
+}
+
 /* --- parts ---------------------------------------------------------------------------------------------------- */
 static void take_node(struct check *c, struct loaded *l)
 {
@@ -182,27 +204,39 @@ static void take_node(struct check *c, struct loaded *l)
     }
     if (strlen(n->name) > 64)
         wrong(c, "node.name", "longer than 64 characters");
+    for (const char *p = n->name; *p != '\0'; p++) {
+        if (*p <= ' ' || *p >= 0x7f || *p == '/' || n->name[0] == '.')
+            wrong(c, "node.name", "not letters, digits and signs as in a file's name (its key is listed as NAME.pub)");
+    }
     n->dir = y->dir;
     n->map_size = size_or(c, "node.map_size", y->map_size, (uint64_t)64 << 30);
     if (n->map_size < (uint64_t)1 << 20 || n->map_size > (uint64_t)1 << 45)
         wrong(c, "node.map_size", "not between 1M and 32T");
 }
 
+#define RETENTION_MS ((uint64_t)7 * 86400000)
+#define RETENTION_BYTES ((uint64_t)4 << 30)
+
+/* What an absent log_retention says. */
+static const struct yaml_retention no_retention = { NULL, NULL };
+
 static void take_core(struct check *c, struct loaded *l)
 {
     const struct yaml_core *y = l->yaml->core;
-    static const struct yaml_retention none = { NULL, NULL };
     if (y == NULL)
         return;
-    const struct yaml_retention *keep = y->log_retention != NULL ? y->log_retention : &none;
+    const struct yaml_retention *keep = y->log_retention != NULL ? y->log_retention : &no_retention;
     l->core = (struct config_core){
         .links = { y->publish, y->serve, y->collect }, .nodes = y->nodes,
         .encrypt = flag_or(c, "core.encrypt", y->encrypt, false),
-        .retention_ms = duration_or(c, "core.log_retention.age", keep->age, (uint64_t)7 * 86400000),
-        .retention_bytes = size_or(c, "core.log_retention.size", keep->size, (uint64_t)4 << 30),
+        .retention_ms = duration_or(c, "core.log_retention.age", keep->age, RETENTION_MS),
+        .retention_bytes = size_or(c, "core.log_retention.size", keep->size, RETENTION_BYTES),
+        .snapshots = snapshots_of(c, "core", y->snapshots),
         .zones = y->zones, .zones_n = y->zones_count, .http = http_of(c, "core.http.listen", y->http),
     };
     check_links(c, "core", &l->core.links);
+    if (y->nodes == NULL)
+        missing(c, "core", "nodes");
     if (y->api != NULL) {
         check_listen(c, "core.api.listen", y->api->listen);
         if ((y->api->cert == NULL) != (y->api->key == NULL))
@@ -228,8 +262,13 @@ static void take_edge(struct check *c, struct loaded *l)
     char path[WHERE_TEXT_MAX];
     if (y == NULL)
         return;
-    l->edge = (struct config_edge){ .cohort = y->cohort != NULL ? y->cohort : "all", .upstreams = y->upstream,
-                                    .upstreams_n = y->upstream_count, .http = http_of(c, "edge.http.listen", y->http) };
+    const struct yaml_retention *keep = y->log_retention != NULL ? y->log_retention : &no_retention;
+    l->edge = (struct config_edge){
+        .cohort = y->cohort != NULL ? y->cohort : "all", .upstreams = y->upstream, .upstreams_n = y->upstream_count,
+        .retention_ms = duration_or(c, "edge.log_retention.age", keep->age, RETENTION_MS),
+        .retention_bytes = size_or(c, "edge.log_retention.size", keep->size, RETENTION_BYTES),
+        .http = http_of(c, "edge.http.listen", y->http),
+    };
     if (strncmp(y->core_key, "ed25519:", 8) != 0 || text_from_base64(y->core_key + 8, l->edge.core_key, 32) != OK)
         wrong(c, "edge.core_key", "not a key of the form ed25519:BASE64 (see node.pub in the core's directory)");
     if (strlen(l->edge.cohort) > 32 || l->edge.cohort[0] == '\0')
@@ -243,6 +282,9 @@ static void take_edge(struct check *c, struct loaded *l)
         check_links(c, "edge.relay", &l->relay);
         l->edge.relay = &l->relay;
         l->edge.relay_nodes = y->relay->nodes;
+        l->edge.relay_snapshots = snapshots_of(c, "edge.relay", y->relay->snapshots);
+        if (y->relay->nodes == NULL)
+            missing(c, "edge.relay", "nodes");
     }
     l->config.edge = &l->edge;
 }

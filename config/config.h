@@ -13,17 +13,20 @@
 #define CONFIG_LISTEN_MAX 64
 #define CONFIG_UPSTREAM_MAX 16
 #define CONFIG_WORKERS_MAX 256
+#define CONFIG_COPIES_MAX 64
 
 struct config_node { const char *name, *dir; uint64_t map_size; };      /* name default: host name; map_size default 64G */
 struct config_links { const char *publish, *serve, *collect; };         /* nanomsg addresses: tcp:// or ipc:// */
 struct config_zone { const char *name, *file; };
+struct config_snapshots { uint64_t rate; unsigned at_once; };           /* bytes a second, default 200M; nodes, default 4 */
 struct config_http { const char *listen; };                             /* ADDRESS@PORT, or NULL when off */
 
 struct config_core {
     struct config_links links;
-    const char *nodes;                          /* folder of NAME.pub, or NULL */
+    const char *nodes;                          /* folder of NAME.pub */
     bool encrypt;
     uint64_t retention_ms, retention_bytes;     /* log_retention, defaults 7d and 4G */
+    struct config_snapshots snapshots;
     const char *api_listen, *api_key_file, *api_cert, *api_key;         /* NULL when absent */
     const char *const *dns_listen; size_t dns_listens;
     const char *const *dns_proxies; size_t dns_proxies_n;
@@ -35,7 +38,9 @@ struct config_edge {
     const char *cohort;                         /* default "all" */
     struct config_links *upstreams; size_t upstreams_n;     /* at least one */
     struct config_links *relay;                 /* NULL: no relay */
-    const char *relay_nodes;
+    const char *relay_nodes;                    /* folder of NAME.pub; NULL: no relay */
+    struct config_snapshots relay_snapshots;
+    uint64_t retention_ms, retention_bytes;     /* log_retention, defaults as the core's */
     struct config_http http;
 };
 struct config_dns {

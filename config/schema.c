@@ -24,6 +24,11 @@ static const cyaml_schema_field_t retention_fields[] = {
     TEXT("size", OPTIONAL, struct yaml_retention, size),
     CYAML_FIELD_END
 };
+static const cyaml_schema_field_t snapshots_fields[] = {
+    TEXT("rate", OPTIONAL, struct yaml_snapshots, rate),
+    TEXT("at_once", OPTIONAL, struct yaml_snapshots, at_once),
+    CYAML_FIELD_END
+};
 static const cyaml_schema_field_t api_fields[] = {
     TEXT("listen", CYAML_FLAG_POINTER, struct yaml_api, listen),
     TEXT("key_file", CYAML_FLAG_POINTER, struct yaml_api, key_file),
@@ -50,6 +55,7 @@ static const cyaml_schema_field_t core_fields[] = {
     TEXT("nodes", OPTIONAL, struct yaml_core, nodes),
     TEXT("encrypt", OPTIONAL, struct yaml_core, encrypt),
     PART("log_retention", struct yaml_core, log_retention, retention_fields),
+    PART("snapshots", struct yaml_core, snapshots, snapshots_fields),
     PART("api", struct yaml_core, api, api_fields),
     PART("dns", struct yaml_core, dns, core_dns_fields),
     LIST("zones", struct yaml_core, zones, &zone_value, CYAML_UNLIMITED),
@@ -70,12 +76,14 @@ static const cyaml_schema_field_t relay_fields[] = {
     TEXT("serve", CYAML_FLAG_POINTER, struct yaml_relay, serve),
     TEXT("collect", OPTIONAL, struct yaml_relay, collect),
     TEXT("nodes", OPTIONAL, struct yaml_relay, nodes),
+    PART("snapshots", struct yaml_relay, snapshots, snapshots_fields),
     CYAML_FIELD_END
 };
 static const cyaml_schema_field_t edge_fields[] = {
     TEXT("core_key", CYAML_FLAG_POINTER, struct yaml_edge, core_key),
     TEXT("cohort", OPTIONAL, struct yaml_edge, cohort),
     CYAML_FIELD_SEQUENCE("upstream", CYAML_FLAG_POINTER, struct yaml_edge, upstream, &upstream_value, 1, CONFIG_UPSTREAM_MAX),
+    PART("log_retention", struct yaml_edge, log_retention, retention_fields),
     PART("relay", struct yaml_edge, relay, relay_fields),
     PART("http", struct yaml_edge, http, http_fields),
     CYAML_FIELD_END

@@ -9,21 +9,24 @@
 struct yaml_node { char *name, *dir, *map_size; };
 struct yaml_http { char *listen; };
 struct yaml_retention { char *age, *size; };
+struct yaml_snapshots { char *rate, *at_once; };
 struct yaml_api { char *listen, *key_file, *cert, *key; };
 struct yaml_core_dns { char **listen; unsigned listen_count; char **proxies; unsigned proxies_count; };
 struct yaml_core {
     char *publish, *serve, *collect, *nodes;
     char *encrypt;
     struct yaml_retention *log_retention;
+    struct yaml_snapshots *snapshots;
     struct yaml_api *api;
     struct yaml_core_dns *dns;
     struct config_zone *zones; unsigned zones_count;
     struct yaml_http *http;
 };
-struct yaml_relay { char *publish, *serve, *collect, *nodes; };
+struct yaml_relay { char *publish, *serve, *collect, *nodes; struct yaml_snapshots *snapshots; };
 struct yaml_edge {
     char *core_key, *cohort;
     struct config_links *upstream; unsigned upstream_count;
+    struct yaml_retention *log_retention;
     struct yaml_relay *relay;
     struct yaml_http *http;
 };

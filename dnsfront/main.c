@@ -235,6 +235,7 @@ int main(int argc, char **argv)
         return fail(&m, ERR_CONFIG, &fault);
     }
     if (options.check) {
+        (void)printf("%s: good\n", options.config_path);
         stop(&m);
         return 0;
     }

@@ -17,13 +17,25 @@ struct committer;
 typedef void commit_told_fn(void *arg, const struct signed_head *head, struct bytes record);
 
 /* s: a core's store, open for writing; key: copied. told may be NULL (offline load).
- * ERR_FORK: log and data do not join (the fault says what to do). ERR_SIGNATURE: the log was signed by another key. */
+ * Where the log is lost (it does not lead to the data, or cannot be read), a new epoch begins; what it has complete behind
+ * the data is applied before. ERR_SIGNATURE: log or data were signed by another key. ERR_DIGEST: the log is lost, and the
+ * data is not what its head says. */
 MUST_USE enum err commit_open(struct committer **out, struct store *s, const struct node_key *key,
                               commit_told_fn *told, void *told_arg, struct fault *fault);
+/* The same with the cluster keys (borrowed): without any, encrypted records that the data still lacks cannot be applied. */
+struct keyring;
+MUST_USE enum err commit_open_keys(struct committer **out, struct store *s, const struct node_key *key, struct keyring *keys,
+                                   commit_told_fn *told, void *told_arg, struct fault *fault);
+/* From the next transaction on: are ops encrypted in the log, with the newest cluster key? Needs keys. */
+void commit_encrypt(struct committer *c, bool on);
 void commit_close(struct committer *c);
+/* The epoch that commit_open began, and why; false: it began none. */
+struct commit_began { uint64_t from, to, seq; char why[200]; };
+bool commit_began(const struct committer *c, struct commit_began *out);
 
 /* n ops, applied in order, as one transaction; all or nothing. *seq: the transaction's seq; unchanged data makes no
- * transaction and gives the current seq. ERR_FULL, ERR_LIMIT, ERR_STORE: nothing changed, nothing announced.
+ * transaction and gives the current seq. ERR_FULL, ERR_LIMIT: nothing changed, nothing announced. Any other error of a
+ * flush: nothing announced, and the change may still come true, with the next one.
  * The same as commit_stage and commit_flush. */
 MUST_USE enum err commit_run(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, struct fault *fault);
 /* Group commit: several transactions, each with its own records and seq, that share one sync. Readers and subscribers
@@ -31,8 +43,10 @@ MUST_USE enum err commit_run(struct committer *c, const struct op *ops, size_t n
  * those staged before stay. Any other error: all staged are gone, nothing changed. */
 MUST_USE enum err commit_stage(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, struct fault *fault);
 /* The same for general namespaces: values are the users' bytes, stored as kvvalue.h says with the seq of the part that
- * they fall into. seqs (may be NULL): n numbers, the seq that each op got. A put always makes a new version, and so a
- * transaction. Errors as commit_stage; ERR_LIMIT also: key over KV_KEY_MAX, value over KV_BYTES_MAX, namespace `dns`. */
+ * they fall into. What is staged one behind the other is joined into one transaction of the log while that is small and no
+ * key is written twice: then several have the same *seq. seqs (may be NULL): n numbers, the seq that each op got. A put
+ * always makes a new version, and so a transaction. Ops are borrowed until the flush. Errors as commit_stage; ERR_LIMIT
+ * also: key over KV_KEY_MAX, value over KV_BYTES_MAX, namespace `dns`. */
 MUST_USE enum err commit_stage_kv(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, uint64_t *seqs,
                                   struct fault *fault);
 /* The value, as stored, that a key has behind all that is staged; borrowed until the next call. ERR_NOTFOUND; any other
@@ -44,8 +58,8 @@ MUST_USE enum err commit_flush(struct committer *c, struct fault *fault);
  * epoch.c; errors as commit_stage. */
 MUST_USE enum err commit_stage_epoch(struct committer *c, uint64_t epoch, uint64_t *seq, struct fault *fault);
 /* Commits that transaction, with the lowest epoch that is above this one and above `above`; what is staged goes before
- * it. commit_open does it itself for data that was loaded (a restored backup): until then edges may hold records that
- * the data does not know, of the same epoch. */
+ * it. commit_open does it itself for data whose log is lost or that was loaded (a restored backup): until then edges may
+ * hold records that the data does not know, of the same epoch. */
 MUST_USE enum err commit_raise_epoch(struct committer *c, uint64_t above, uint64_t *seq, struct fault *fault);
 /* Epoch of the next transaction. */
 uint64_t commit_epoch(const struct committer *c);

@@ -4,16 +4,18 @@
 
 #define LARGE_BYTES ((size_t)256 * 1024)    /* some 5,000 small ops: about 10 ms */
 
-static void forget_log(struct edge *e)
-{
-    e->log = e->applied;
-    e->complete = e->applied.seq;
-    e->served = (struct signed_head){ .len = 0 };
-}
-
 static enum err load_applied(struct edge *e)
 {
     return replay_applied(&e->replay, &e->applied, &e->head);
+}
+
+/* What could not be applied yet, for want of a key or of room, may be handed on all the same. */
+static void served_load(struct edge *e)
+{
+    struct record rec;
+    e->served = e->head;
+    if (e->complete > e->applied.seq && replay_record(&e->replay, e->complete, &rec) == OK && rec.has_head)
+        e->served = rec.signed_head;
 }
 
 enum err edge_open(struct edge *e, struct store *s, const uint8_t core_pub[32], struct fault *fault)
@@ -55,14 +57,13 @@ enum err edge_open(struct edge *e, struct store *s, const uint8_t core_pub[32], 
         }
     }
     if ((err = load_applied(e)) == OK)
-        e->served = e->head;
+        served_load(e);
     return err;
 }
 
 void edge_close(struct edge *e)
 {
-    if (e->store != NULL && store_is_fresh(e->store))
-        store_fresh_drop(e->store);
+    edge_copy_drop(&e->copy);
     replay_close(&e->replay);
     *e = (struct edge){ 0 };
 }
@@ -81,7 +82,11 @@ static enum err append(struct edge *e, const struct job *job, struct fault *faul
     uint64_t complete = e->complete;
     struct signed_head served = e->served;
     struct record rec;
-    enum err err = job->n > 0 ? log_begin(e->store, &txn, fault) : OK;
+    enum err err = OK;
+    if (job->n > 0 && e->log_stale && (err = replay_cut(&e->replay, 0, fault)) == OK)
+        e->log_stale = false;
+    if (job->n > 0 && err == OK)
+        err = log_begin(e->store, &txn, fault);
     for (size_t i = 0; i < job->n && err == OK; i++) {
         if ((err = record_read(job->records[i], &rec)) != OK || (err = record_joins(&at, &rec)) != OK)
             fault_set(fault, err, "record behind seq %" PRIu64 ": %s", at.seq, err_text(err));
@@ -128,27 +133,37 @@ static enum err apply(struct edge *e, uint64_t apply_to, struct fault *fault)
     return err;
 }
 
-/* What was filled is wrong, or cannot be used: back to the data that readers see. The log belonged to it. */
-static enum err give_up_copy(struct edge *e, struct fault *fault)
+static unsigned generation(struct edge *e)
 {
-    store_fresh_drop(e->store);
-    enum err err = replay_cut(&e->replay, 0, fault);
-    if (err == OK && (err = load_applied(e)) == OK)
-        forget_log(e);
-    return err;
+    struct store_figures f;
+    return store_figures(e->store, &f) == OK ? f.generation : 0;
 }
 
-static enum err copy(struct edge *e, struct fault *fault)
+/* The log is empty behind it, or counts as empty: what could not be removed goes before the next record comes. */
+static enum err flip(struct edge *e, struct fault *fault)
 {
-    enum err err = store_is_fresh(e->store) ? give_up_copy(e, fault) : OK;
-    if (err == OK)
-        err = store_fresh_begin(e->store, fault);
-    if (err == OK) {
-        e->applied = (struct position){ 0 };
-        e->head = (struct signed_head){ .len = 0 };
-        forget_log(e);
-    }
-    return err;
+    unsigned before = generation(e);
+    enum err err = edge_copy_flip(&e->copy, fault);
+    if (err != OK && generation(e) == before)
+        return err == ERR_SHORT ? ERR_BAD : err;
+    e->log_stale = err != OK;
+    if ((err = load_applied(e)) != OK)
+        return fault_set(fault, ERR_STORE, "cannot read the copied head: %s", err_text(err));
+    e->log = e->applied;
+    e->complete = e->applied.seq;
+    e->served = e->log_stale ? (struct signed_head){ .len = 0 } : e->head;
+    return OK;
+}
+
+static enum err copy(struct edge *e, struct bytes manifest, struct fault *fault)
+{
+    enum err err = edge_copy_begin(&e->copy, e->store, manifest, fault);
+    return err == ERR_SHORT || err == ERR_FORMAT ? ERR_BAD : err;
+}
+
+void edge_forget_copy(struct edge *e)
+{
+    edge_copy_drop(&e->copy);
 }
 
 void edge_do(struct edge *e, const struct job *job, struct job_result *out, struct fault *fault)
@@ -160,11 +175,11 @@ void edge_do(struct edge *e, const struct job *job, struct job_result *out, stru
     case JOB_STORE:
         if ((err = append(e, job, fault)) == OK)
             err = apply(e, job->apply_to, fault);
-        if ((err == ERR_DIGEST || err == ERR_BAD) && store_is_fresh(e->store) && give_up_copy(e, NULL) != OK)
-            forget_log(e);          /* the next copy empties it */
         break;
-    case JOB_COPY: err = copy(e, fault); break;
-    case JOB_FLIP: err = store_fresh_flip(e->store, fault); break;
+    case JOB_COPY: err = copy(e, job->bytes, fault); break;
+    case JOB_LOAD: err = edge_copy_chunk(&e->copy, job->index, job->bytes, fault); break;
+    case JOB_FLIP: err = flip(e, fault); break;
+    case JOB_DROP: edge_forget_copy(e); break;
     }
     *out = (struct job_result){ .err = err, .log = e->log, .complete = e->complete, .applied = e->applied };
 }

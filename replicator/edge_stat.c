@@ -37,7 +37,7 @@ static void message_page(const struct replica_figures *r, struct stat_page *p)
     one(p, "azoth_edge_heads_old_total", "counter", "heads that were old or came twice", r->duplicates);
     one(p, "azoth_edge_fetches_total", "counter", "requests for records", r->fetches);
     one(p, "azoth_edge_timeouts_total", "counter", "requests without a reply in time", r->timeouts);
-    one(p, "azoth_edge_upstream_changes_total", "counter", "links opened anew because the upstream was silent", r->changes);
+    one(p, "azoth_edge_upstream_changes_total", "counter", "changes to another upstream, or the same one anew, because it was silent or no good", r->changes);
     stat_head(p, bad, "counter", "messages and records refused, by reason");
     stat_value(p, bad, "reason=\"shape\"", r->bad_shape);
     stat_value(p, bad, "reason=\"signature\"", r->bad_signature);
@@ -47,7 +47,12 @@ static void message_page(const struct replica_figures *r, struct stat_page *p)
     stat_value(p, bad, "reason=\"gap\"", r->bad_gap);
     one(p, "azoth_edge_forks_total", "counter", "times the log was of another history", r->forks);
     one(p, "azoth_edge_mismatches_total", "counter", "times the digest was not the signed one", r->mismatches);
-    one(p, "azoth_edge_copies_total", "counter", "fresh copies begun", r->copies);
+    one(p, "azoth_edge_copies_total", "counter", "copies of a snapshot begun", r->copies);
+    one(p, "azoth_edge_copies_bad_total", "counter", "copies given up because a chunk or the digest did not fit", r->copies_bad);
+    one(p, "azoth_edge_copies_resumed_total", "counter", "copies that went on after a cut where they stood", r->resumed);
+    one(p, "azoth_edge_copy_chunks_total", "counter", "chunks of snapshots loaded", r->chunks);
+    one(p, "azoth_edge_copy_chunks", "gauge", "chunks of the snapshot being copied; 0: none is", r->copy_chunks);
+    one(p, "azoth_edge_copy_chunks_done", "gauge", "of these, loaded", r->copy_done);
 }
 
 void edge_stat_metrics(const struct edge_stat *s, struct stat_page *page)

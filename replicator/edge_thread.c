@@ -21,7 +21,7 @@ struct edge_thread {
     struct edge_compacted compaction;
     struct job job;
     struct bytes *records;
-    uint8_t *bytes;
+    uint8_t *bytes;                 /* of the records, or the job's own */
     struct job_result result;
     struct fault fault;
 };
@@ -68,6 +68,7 @@ static void *work(void *arg)
         tell(w);
     }
     pthread_mutex_unlock(&w->lock);
+    edge_forget_copy(w->edge);      /* its transaction is this thread's */
     return NULL;
 }
 
@@ -127,7 +128,7 @@ int edge_thread_fd(const struct edge_thread *w)
 
 enum err edge_thread_begin(struct edge_thread *w, const struct job *job)
 {
-    size_t total = 0, at = 0;
+    size_t total = job->bytes.len, at = job->bytes.len;
     for (size_t i = 0; i < job->n; i++)
         total += job->records[i].len;
     w->records = malloc((job->n + 1) * sizeof *w->records);
@@ -136,6 +137,8 @@ enum err edge_thread_begin(struct edge_thread *w, const struct job *job)
         forget(w);
         return ERR_NOMEM;
     }
+    if (job->bytes.len > 0)
+        memcpy(w->bytes, job->bytes.ptr, job->bytes.len);
     for (size_t i = 0; i < job->n; i++) {
         memcpy(w->bytes + at, job->records[i].ptr, job->records[i].len);
         w->records[i] = bytes_of(w->bytes + at, job->records[i].len);
@@ -144,6 +147,7 @@ enum err edge_thread_begin(struct edge_thread *w, const struct job *job)
     pthread_mutex_lock(&w->lock);
     w->job = *job;
     w->job.records = w->records;
+    w->job.bytes = bytes_of(w->bytes, job->bytes.len);
     w->waiting = true;
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->lock);

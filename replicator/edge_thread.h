@@ -9,7 +9,7 @@ MUST_USE enum err edge_thread_open(struct edge_thread **out, struct edge *e);
 void edge_thread_close(struct edge_thread *w);            /* waits for the job at hand; NULL is fine */
 /* Readable when a job or a compaction is done. */
 int edge_thread_fd(const struct edge_thread *w);
-/* Copies the job's records. ERR_NOMEM: not begun. Only when no other job is at hand; until edge_thread_take the store and
+/* Copies the job's records and bytes. ERR_NOMEM: not begun. Only when no other job is at hand; until edge_thread_take the store and
  * the struct edge belong to the worker. */
 MUST_USE enum err edge_thread_begin(struct edge_thread *w, const struct job *job);
 /* Compacts the store. Only when no job is at hand; one that begins meanwhile waits for the end. */

@@ -6,17 +6,19 @@
 #include <zstd.h>
 
 #define COMPRESS_LEAST 512              /* bytes of ops; below that zstd costs more than it saves */
-#define BODY_FRAME 160                  /* a body without its ops: 3 + 18 + 4 numbers of 9 + 2 + 34 + 2 + 5 */
+#define BODY_FRAME 160                  /* a body without its ops: 3 + 18 + 5 numbers of 9 + 2 + 34 + 1 + 5 */
 
-static_assert(RECORD_OPS_MAX + 5 + BODY_FRAME + 5 + 66 + HEAD_MAX + 3 + 66 <= RECORD_MAX, "a full part is a record");
-static_assert(STORE_VALUE_MAX + STORE_KEY_MAX + STORE_NS_MAX + 17 + BODY_FRAME + 5 + 66 + HEAD_MAX + 3 + 66 <= RECORD_MAX,
+static_assert(RECORD_OPS_MAX + RECORD_SECRET_EXTRA + 5 + BODY_FRAME + 5 + 66 + HEAD_MAX + 3 + 66 <= RECORD_MAX, "a full part is a record");
+static_assert(STORE_VALUE_MAX + STORE_KEY_MAX + STORE_NS_MAX + 17 + RECORD_SECRET_EXTRA + BODY_FRAME + 5 + 66 + HEAD_MAX + 3 + 66 <= RECORD_MAX,
               "the largest op alone is a record");
 
 struct encoder {
     struct node_key key;
     uint8_t cluster[CLUSTER_LEN];
     ZSTD_CCtx *zstd;
-    uint8_t *plain, *packed, *body, *record;    /* RECORD_MAX each */
+    uint8_t *plain, *packed, *secret, *body, *record;   /* RECORD_MAX each */
+    uint64_t key_id;                    /* 0: not encrypted */
+    uint8_t secret_key[RECORD_SECRET_KEY_LEN];
     struct bytes body_bytes;
     struct position at;
     uint64_t epoch, time_ms;
@@ -32,13 +34,14 @@ enum err encoder_open(struct encoder **out, const uint8_t cluster[CLUSTER_LEN], 
     e->key = *key;
     memcpy(e->cluster, cluster, CLUSTER_LEN);
     e->zstd = ZSTD_createCCtx();
-    e->plain = malloc(4 * RECORD_MAX);
+    e->plain = malloc(5 * RECORD_MAX);
     if (e->zstd == NULL || e->plain == NULL) {
         encoder_close(e);
         return ERR_NOMEM;
     }
     e->packed = e->plain + RECORD_MAX;
-    e->body = e->packed + RECORD_MAX;
+    e->secret = e->packed + RECORD_MAX;
+    e->body = e->secret + RECORD_MAX;
     e->record = e->body + RECORD_MAX;
     ZSTD_CCtx_setParameter(e->zstd, ZSTD_c_compressionLevel, 1);
     *out = e;
@@ -51,8 +54,17 @@ void encoder_close(struct encoder *e)
         return;
     ZSTD_freeCCtx(e->zstd);
     free(e->plain);
-    sodium_memzero(&e->key, sizeof e->key);
+    sodium_memzero(e, sizeof *e);
     free(e);
+}
+
+void encoder_secret(struct encoder *e, uint64_t id, const uint8_t key[RECORD_SECRET_KEY_LEN])
+{
+    e->key_id = id;
+    if (id != 0)
+        memcpy(e->secret_key, key, sizeof e->secret_key);
+    else
+        sodium_memzero(e->secret_key, sizeof e->secret_key);
 }
 
 void encoder_begin(struct encoder *e, const struct position *at, uint64_t epoch, uint64_t time_ms,
@@ -91,13 +103,22 @@ static struct bytes pack(struct encoder *e, struct bytes plain, uint64_t *codec)
     return bytes_of(e->packed, got);
 }
 
+static struct bytes hide(struct encoder *e, struct bytes ops)
+{
+    if (e->key_id == 0)
+        return ops;
+    assert(ops.len + RECORD_SECRET_EXTRA <= RECORD_MAX);
+    record_encrypt(e->secret, ops, e->secret_key);
+    return bytes_of(e->secret, ops.len + RECORD_SECRET_EXTRA);
+}
+
 enum err encoder_part(struct encoder *e, struct position *out)
 {
-    struct record_body b = { .epoch = e->epoch, .seq = e->at.seq + 1, .time_ms = e->time_ms };
+    struct record_body b = { .epoch = e->epoch, .seq = e->at.seq + 1, .time_ms = e->time_ms, .key_id = e->key_id };
     memcpy(b.cluster, e->cluster, CLUSTER_LEN);
     memcpy(b.prev, e->at.chain, CHAIN_LEN);
     b.part = e->at.more ? e->at.part + 1 : 0;
-    b.ops = pack(e, gather(e), &b.codec);
+    b.ops = hide(e, pack(e, gather(e), &b.codec));
     b.more = e->next < e->n;
     struct wr w = wr_over(e->body, RECORD_MAX);
     record_body_put(&w, &b);

@@ -1,4 +1,4 @@
-/* Ops to log records: cuts a transaction into parts, compresses, chains and signs them. No store, no clock.
+/* Ops to log records: cuts a transaction into parts, compresses, encrypts, chains and signs them. No store, no clock.
  *
  *     encoder_begin ► encoder_part (once per part, until `last`) ► encoder_record
  *
@@ -12,6 +12,9 @@
 struct encoder;
 MUST_USE enum err encoder_open(struct encoder **out, const uint8_t cluster[CLUSTER_LEN], const struct node_key *key);
 void encoder_close(struct encoder *e);          /* NULL is fine */
+
+/* From the next transaction on: ops are encrypted under this key (copied). id 0: they are not. */
+void encoder_secret(struct encoder *e, uint64_t id, const uint8_t key[RECORD_SECRET_KEY_LEN]);
 
 /* A transaction behind `at`. ops: borrowed until the last part is made; each within the store's limits. */
 void encoder_begin(struct encoder *e, const struct position *at, uint64_t epoch, uint64_t time_ms,

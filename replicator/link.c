@@ -5,8 +5,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <nanomsg/bus.h>
 #include <nanomsg/nn.h>
-#include <nanomsg/pubsub.h>
+#include <nanomsg/pipeline.h>
 #include <nanomsg/reqrep.h>
 #include <nanomsg/tcp.h>
 #include <sodium.h>
@@ -18,8 +19,9 @@
 #define ADDRESS_MAX 512
 #define HOST_MAX 256
 #define SEND_BUFFER (4 * 1024 * 1024)   /* PUB and REP: what a busy receiver may lag behind before PUB drops */
-#define RECONNECT_MS 200
-#define RECONNECT_MAX_MS 10000
+#define RECONNECT_MS 100                /* and up to RECONNECT_SPREAD_MS more: nanomsg spreads nothing by itself */
+#define RECONNECT_SPREAD_MS 200
+#define RECONNECT_TIMES_MAX 8           /* each reconnection takes twice as long as the one before: nanomsg never forgets */
 #define LATE_REPLIES 64                 /* dropped in one go */
 #define SOON_TRIES 30                   /* a new connection is there after a few */
 #define FINAL_ID 0x80000000u            /* marks the asker's id among those that a request collects on its way */
@@ -29,11 +31,15 @@
 struct asking { uint32_t id; uint8_t *request; size_t len; bool waiting, sent; unsigned tries; uint64_t connection; };
 struct link { int socket, fd; enum link_kind kind; void *msg; struct asking ask; };
 
+/* Announcements go over BUS sockets, which hand them out as PUB does: nanomsg 1.1.5's PUB ends the process when a
+ * subscriber sends it a message, so anybody who reaches the port could end a core. Ours takes none: whoever sends is cut. */
 static const struct { int protocol, receive_max; bool listens; } kinds[] = {
-    [LINK_PUB] = { NN_PUB, -1, true },
-    [LINK_SUB] = { NN_SUB, (int)ANNOUNCE_MAX, false },
+    [LINK_PUB] = { NN_BUS, 0, true },
+    [LINK_SUB] = { NN_BUS, (int)ANNOUNCE_MAX, false },
     [LINK_REQ] = { NN_REQ, (int)REPLY_MAX, false },
     [LINK_REP] = { NN_REP, (int)REQUEST_MAX, true },
+    [LINK_PUSH] = { NN_PUSH, 0, false },        /* takes none, as above */
+    [LINK_PULL] = { NN_PULL, (int)REQUEST_MAX, true },
 };
 
 static bool set_int(struct link *l, int level, int option, int value)
@@ -62,24 +68,23 @@ static bool is_literal(int family, const char *host)
     return inet_pton(family, host, binary) == 1;
 }
 
-/* nanomsg 1.1.5 ends the process when a socket open for IPv6 connects to an IPv4 address, so a connecting socket is
- * opened for IPv6 only when the host has no IPv4 address. */
-static bool only_v6(const char *host)
+/* A name as one of its addresses. nanomsg is given addresses only: with a resolver that does not answer, closing a socket would
+ * wait for it, and 1.1.5 ends the process when a socket open for IPv6 connects to an IPv4 address, so IPv4 goes first and a
+ * connecting socket is opened for IPv6 only where there is nothing else. 0, or a code for gai_strerror. */
+static int resolve(const char *host, char out[HOST_MAX], bool *v6)
 {
     struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *list = NULL;
-    bool v4 = false, v6 = false;
-    if (is_literal(AF_INET, host))
-        return false;
-    if (is_literal(AF_INET6, host))
-        return true;
-    if (getaddrinfo(host, NULL, &hints, &list) != 0)
-        return false;
-    for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {
-        v4 = v4 || a->ai_family == AF_INET;
-        v6 = v6 || a->ai_family == AF_INET6;
-    }
+    int code = getaddrinfo(host, NULL, &hints, &list);
+    if (code != 0)
+        return code;
+    const struct addrinfo *a = list;
+    while (a != NULL && a->ai_family != AF_INET)
+        a = a->ai_next;
+    *v6 = a == NULL;
+    a = a != NULL ? a : list;
+    code = getnameinfo(a->ai_addr, a->ai_addrlen, out, HOST_MAX, NULL, 0, NI_NUMERICHOST);
     freeaddrinfo(list);
-    return v6 && !v4;
+    return code;
 }
 
 static enum err refused(const struct link *l, const char *address, int code, struct fault *fault)
@@ -117,15 +122,17 @@ static enum err listen_on(struct link *l, const char *address, struct fault *fau
 
 static enum err connect_to(struct link *l, const char *address, struct fault *fault)
 {
-    char host[HOST_MAX], text[ADDRESS_MAX];
-    bool tcp = strncmp(address, "tcp://", 6) == 0;
-    if (tcp && !host_of(address, host))
-        return refused(l, address, EINVAL, fault);
-    bool v6 = tcp && only_v6(host);
-    if (tcp && is_literal(AF_INET6, host))
-        snprintf(text, sizeof text, "tcp://[%s]%s", host, strrchr(address, ':'));
-    else
-        snprintf(text, sizeof text, "%s", address);
+    char name[HOST_MAX], host[HOST_MAX], text[ADDRESS_MAX];
+    bool v6 = false, tcp = strncmp(address, "tcp://", 6) == 0;
+    snprintf(text, sizeof text, "%s", address);
+    if (tcp) {
+        if (!host_of(address, name))
+            return refused(l, address, EINVAL, fault);
+        int code = resolve(name, host, &v6);
+        if (code != 0)
+            return fault_set(fault, ERR_NET, "cannot connect to %s: %s", address, gai_strerror(code));
+        snprintf(text, sizeof text, v6 ? "tcp://[%s]%s" : "tcp://%s%s", host, strrchr(address, ':'));
+    }
     set_int(l, NN_SOL_SOCKET, NN_IPV4ONLY, v6 ? 0 : 1);
     return nn_connect(l->socket, text) >= 0 ? OK : refused(l, address, nn_errno(), fault);
 }
@@ -134,15 +141,14 @@ static enum err connect_to(struct link *l, const char *address, struct fault *fa
 static bool set_options(struct link *l)
 {
     size_t size = sizeof l->fd;
-    bool good = set_int(l, NN_TCP, NN_TCP_NODELAY, 1) && set_int(l, NN_SOL_SOCKET, NN_RECONNECT_IVL, RECONNECT_MS)
-        && set_int(l, NN_SOL_SOCKET, NN_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
-    if (kinds[l->kind].receive_max >= 0)
-        good = good && set_int(l, NN_SOL_SOCKET, NN_RCVMAXSIZE, kinds[l->kind].receive_max)
-            && nn_getsockopt(l->socket, NN_SOL_SOCKET, NN_RCVFD, &l->fd, &size) == 0;
+    int reconnect_ms = RECONNECT_MS + (int)randombytes_uniform(RECONNECT_SPREAD_MS);
+    bool good = set_int(l, NN_TCP, NN_TCP_NODELAY, 1) && set_int(l, NN_SOL_SOCKET, NN_RECONNECT_IVL, reconnect_ms)
+        && set_int(l, NN_SOL_SOCKET, NN_RECONNECT_IVL_MAX, reconnect_ms * RECONNECT_TIMES_MAX)
+        && set_int(l, NN_SOL_SOCKET, NN_RCVMAXSIZE, kinds[l->kind].receive_max);
+    if (l->kind != LINK_PUB && l->kind != LINK_PUSH)
+        good = good && nn_getsockopt(l->socket, NN_SOL_SOCKET, NN_RCVFD, &l->fd, &size) == 0;
     if (kinds[l->kind].listens)
         good = good && set_int(l, NN_SOL_SOCKET, NN_SNDBUF, SEND_BUFFER);
-    if (l->kind == LINK_SUB)
-        good = good && nn_setsockopt(l->socket, NN_SUB, NN_SUB_SUBSCRIBE, "", 0) == 0;
     return good;
 }
 

@@ -67,6 +67,21 @@ enum err node_key_make(const char *dir, bool replace, struct node_key *out, stru
     return err;
 }
 
+enum err node_pub_keep(const char *dir, const struct node_key *key, struct fault *fault)
+{
+    char path[KEY_PATH_MAX], line[80];
+    struct bytes is = { NULL, 0 };
+    enum err err = file_path(path, sizeof path, dir, "node.pub");
+    if (err != OK)
+        return fault_set(fault, err, "%s: path is too long", dir);
+    node_pub_text(line, sizeof line - 1, key->pub);
+    strcat(line, "\n");
+    err = file_read(path, 4096, &is, NULL);
+    bool same = err == OK && bytes_equal(is, bytes_of_text(line));
+    free((void *)(uintptr_t)is.ptr);
+    return same ? OK : file_replace(path, bytes_of_text(line), 0644, fault);
+}
+
 static enum err key_parse(struct bytes file, struct node_key *out)
 {
     char text[SECRET_TEXT];

@@ -3,8 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/msg.h"
+#include "replicator/gate.h"
 #include "replicator/link.h"
-#include "replicator/message.h"
+#include "replicator/snapserve.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #define REQUESTS_PER_WAKE 16            /* then the other events run */
+#define REPLY_BYTES_PER_WAKE ((size_t)4 << 20)          /* the same: what is read, sealed and copied for replies */
+#define EPOCH_MS 1000                   /* our data is of an older epoch than the newest head: ask again */
 #define QUEUE_BYTES_MAX ((size_t)8 << 20)
 
 struct post { struct signed_head head; uint8_t *record; size_t len; };
@@ -24,23 +27,23 @@ struct publisher {
     struct publisher_options o;
     struct link *pub, *rep;
     struct log_reader *reader;
-    struct event *on_request, *on_post, *on_beat, *on_look;
+    struct event *on_request, *on_post, *on_beat, *on_look, *on_more;
     int wake;                           /* eventfd: something was posted */
     pthread_mutex_t lock;               /* of the queue */
     struct post queue[PUBLISHER_QUEUE_MAX];
     size_t queue_n, queue_bytes;
     bool closing;
-    bool asked_before;                  /* for records from before our log's begin */
     bool has_head;
     struct signed_head head;            /* the newest that may be told */
     uint64_t head_epoch, head_seq;
-    uint64_t limit;                     /* records up to this seq are served */
+    uint64_t limit, limit_epoch;        /* records up to this seq, of that epoch, are served */
     uint64_t told_bare_epoch, told_bare_seq;    /* relay: a head that went out before its records could be served; seq 0: none */
-    uint8_t nonce[NONCE_LEN];
-    uint8_t *out;                       /* REPLY_MAX: message being written */
+    struct gate *gate;
+    uint8_t *out, *sealed;              /* REPLY_MAX, and SEAL_EXTRA more: message being written, and the same sealed */
     uint8_t *record;                    /* RECORD_MAX */
+    struct snapserve *snapshots;
     struct log_brake brake;
-    struct { uint64_t announced, dropped, beats, hello, records, unknown, malformed, failed, records_out, bytes_out; } n;
+    struct { uint64_t announced, dropped, beats, hello, records, keys, snapshots, unknown, failed, records_out, bytes_out; } n;
     stat_count collapsed;               /* counted by who posts, under the lock */
 };
 
@@ -78,6 +81,12 @@ static bool head_is_newest(struct publisher *p, const struct signed_head *sh)
     p->head_epoch = h.epoch;
     p->head_seq = h.seq;
     return true;
+}
+
+static void limit_is_head(struct publisher *p)
+{
+    p->limit = p->head_seq;
+    p->limit_epoch = p->head_epoch;
 }
 
 void publisher_post(void *publisher, const struct signed_head *head, struct bytes record)
@@ -128,7 +137,7 @@ static void on_post(evutil_socket_t fd, short what, void *arg)
     for (size_t i = 0; i < n; i++) {
         bool newest = head_is_newest(p, &posts[i].head);
         if (newest)
-            p->limit = p->head_seq;
+            limit_is_head(p);
         if (newest || posts[i].len > 0)             /* a heartbeat may have told this head already, but not its record */
             announce(p, &posts[i].head, bytes_of(posts[i].record, posts[i].len));
         free(posts[i].record);
@@ -141,9 +150,10 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     struct publisher *p = arg;
     struct signed_head head;
     (void)fd, (void)what;
+    snapserve_tick(p->snapshots, clock_mono_ms());
     if (p->o.beat == NULL || p->o.beat(p->o.beat_arg, &head) != OK || !head_is_newest(p, &head))
         return;
-    p->limit = p->head_seq;
+    limit_is_head(p);
     p->n.beats++;
     announce(p, &head, (struct bytes){ 0 });
 }
@@ -177,6 +187,7 @@ void publisher_reached(struct publisher *p, const struct signed_head *head)
     if (head_read(&rd, &h) != OK)
         return;
     p->limit = h.seq;
+    p->limit_epoch = h.epoch;
     if (!p->has_head)
         (void)head_is_newest(p, head);
     if (p->told_bare_seq > 0 && (h.epoch > p->told_bare_epoch
@@ -186,11 +197,9 @@ void publisher_reached(struct publisher *p, const struct signed_head *head)
     }
 }
 
-bool publisher_asked_before(struct publisher *p)
+void publisher_nodes(struct publisher *p, struct nodes *nodes)
 {
-    bool asked = p->asked_before;
-    p->asked_before = false;
-    return asked;
+    gate_nodes(p->gate, nodes);
 }
 
 /* --- serving ---------------------------------------------------------------------------------------------------------------- */
@@ -207,7 +216,8 @@ static void serve_hello(struct publisher *p, struct wr *w)
 {
     uint64_t first, last;
     served_range(p, &first, &last);
-    reply_hello_put(w, p->nonce, store_cluster(p->o.store), first, last, p->o.node);
+    reply_hello_put(w, gate_nonce(p->gate, clock_mono_ms()), store_cluster(p->o.store), first, last, p->o.node,
+                    p->o.key->pub);
     p->n.hello++;
 }
 
@@ -241,8 +251,6 @@ static void serve_records(struct publisher *p, const struct request *q, struct w
     struct wr body = wr_over(p->out + 1024, REPLY_MAX - 1024);      /* the header takes less than HEAD_MAX + 200 */
     enum err err = OK;
     served_range(p, &first, &last);
-    if (q->after < p->limit && (first == 0 || q->after + 1 < first))
-        p->asked_before = true;
     if (first > 0 && q->after + 1 >= first && q->after < last)
         err = gather_records(p, q->after, last, most, &body, &count);
     if (err != OK) {
@@ -251,7 +259,7 @@ static void serve_records(struct publisher *p, const struct request *q, struct w
         if (log_brake_pass(&p->brake, clock_mono_ms(), 1, &held))
             log_error("publish.read", "after=%" PRIu64 " err=\"%s\" held=%u next=error-reply", q->after,
                       err_text(err), held);
-        reply_error_put(w, REPLY_STORE, "the log cannot be read");
+        reply_error_put(w, REPLY_STORE, "the log cannot be read", 0);
         return;
     }
     reply_records_put(w, q->after, first, last, p->has_head ? &p->head : NULL, count);
@@ -263,42 +271,84 @@ static void serve_records(struct publisher *p, const struct request *q, struct w
     p->n.bytes_out += body.len;
 }
 
-static void serve(struct publisher *p, struct bytes msg)
+/* A relay that copies itself goes on serving what it had, but nothing that a newer epoch has left behind. */
+static void serve_snapshot(struct publisher *p, struct bytes node, const struct request *q, struct wr *w)
 {
-    struct request q;
-    struct wr w = wr_over(p->out, REPLY_MAX);
-    enum err err = request_read(msg, &q);
-    if (err == ERR_FORMAT) {
-        p->n.unknown++;
-        reply_error_put(&w, REPLY_UNKNOWN, "request type is not known here");
-    } else if (err != OK) {
-        p->n.malformed++;
-        reply_error_put(&w, REPLY_MALFORMED, "request breaks its format");
-    } else if (log_reader_begin(p->reader) != OK) {
+    uint64_t first, last;
+    served_range(p, &first, &last);
+    if (p->has_head && p->head_epoch > p->limit_epoch)
+        reply_error_put(w, REPLY_LATER, "data of the newest epoch is not here yet", EPOCH_MS);
+    else
+        snapserve_answer(p->snapshots, node, q, first, p->limit, clock_mono_ms(), w);
+    p->n.snapshots++;
+}
+
+static void serve_keys(struct publisher *p, struct wr *w)
+{
+    uint8_t keys[REPLY_KEYS_MAX * CLUSTER_KEY_LEN];
+    size_t n = p->o.keys == NULL ? 0 : keyring_all(p->o.keys, keys);
+    reply_keys_put(w, keys, n);
+    sodium_memzero(keys, sizeof keys);
+    p->n.keys++;
+}
+
+static void answer(struct publisher *p, struct bytes node, const struct request *q, struct wr *w)
+{
+    if (log_reader_begin(p->reader) != OK) {
         p->n.failed++;
-        reply_error_put(&w, REPLY_STORE, "the log cannot be read");
-    } else {
-        if (q.type == MESSAGE_HELLO)
-            serve_hello(p, &w);
-        else
-            serve_records(p, &q, &w);
-        log_reader_end(p->reader);
+        reply_error_put(w, REPLY_STORE, "the log cannot be read", 0);
+        return;
     }
-    if (link_send(p->rep, wr_done(&w)) != OK)
+    switch (q->type) {
+    case MESSAGE_HELLO:    serve_hello(p, w); break;
+    case MESSAGE_RECORDS:  serve_records(p, q, w); break;
+    case MESSAGE_KEYS:     serve_keys(p, w); break;
+    case MESSAGE_MANIFEST:
+    case MESSAGE_CHUNK:    serve_snapshot(p, node, q, w); break;
+    default:
+        p->n.unknown++;
+        reply_error_put(w, REPLY_UNKNOWN, "request type is not known here", 0);
+    }
+    log_reader_end(p->reader);
+}
+
+/* Bytes of the reply. */
+static size_t serve(struct publisher *p, struct bytes msg)
+{
+    struct gate_asked asked;
+    struct wr plain = wr_over(p->out, REPLY_MAX), sealed = wr_over(p->sealed, REPLY_MAX + SEAL_EXTRA), *out = &plain;
+    enum gate_verdict verdict = gate_check(p->gate, msg, clock_mono_ms(), &asked, &plain);
+    if (verdict == GATE_DROP)
+        return 0;
+    if (verdict != GATE_REFUSED)
+        answer(p, asked.node, &asked.q, &plain);
+    if (verdict == GATE_PASSED) {
+        out = &sealed;
+        if (gate_seal(&asked, wr_done(&plain), &sealed) != OK) {
+            p->n.failed++;
+            return 0;
+        }
+        if (asked.q.type == MESSAGE_KEYS)
+            sodium_memzero(plain.buf, plain.len);
+    }
+    if (link_send(p->rep, wr_done(out)) != OK)
         p->n.dropped++;                             /* whoever asked is gone, or asks again */
+    return out->len;
 }
 
 static void on_request(evutil_socket_t fd, short what, void *arg)
 {
+    static const struct timeval at_once;
     struct publisher *p = arg;
     struct bytes msg;
+    size_t bytes = 0;
     (void)fd, (void)what;
-    for (int left = REQUESTS_PER_WAKE; left > 0; left--) {
+    for (int left = REQUESTS_PER_WAKE; left > 0 && bytes < REPLY_BYTES_PER_WAKE; left--) {
         if (link_recv(p->rep, &msg) != OK)
             return;
-        serve(p, msg);
+        bytes += serve(p, msg);
     }
-    event_active(p->on_look, EV_TIMEOUT, 0);        /* more may wait: after the other events */
+    (void)event_add(p->on_more, &at_once);          /* more may wait: after the other events, as event_active would not be */
 }
 
 /* --- life ---------------------------------------------------------------------------------------------------------------------- */
@@ -316,7 +366,7 @@ static enum err first_head(struct publisher *p, struct fault *fault)
     }
     view_close(v);
     if (err == OK && head_is_newest(p, &sh))
-        p->limit = h.seq;
+        limit_is_head(p);
     return err == OK || err == ERR_NOTFOUND ? OK : fault_set(fault, err, "cannot read the store's head: %s", err_text(err));
 }
 
@@ -325,9 +375,10 @@ static bool events_add(struct publisher *p)
     static const struct timeval beat = { PUBLISHER_BEAT_MS / 1000, 0 }, look = { 0, LINK_LOOK_MS * 1000 };
     p->on_request = event_new(p->o.base, link_fd(p->rep), EV_READ | EV_PERSIST, on_request, p);
     p->on_look = event_new(p->o.base, -1, EV_PERSIST, on_request, p);
+    p->on_more = event_new(p->o.base, -1, 0, on_request, p);
     p->on_post = event_new(p->o.base, p->wake, EV_READ | EV_PERSIST, on_post, p);
     p->on_beat = event_new(p->o.base, -1, EV_PERSIST, on_beat, p);
-    return p->on_request != NULL && p->on_look != NULL && p->on_post != NULL && p->on_beat != NULL
+    return p->on_request != NULL && p->on_look != NULL && p->on_more != NULL && p->on_post != NULL && p->on_beat != NULL
         && event_add(p->on_request, NULL) == 0 && event_add(p->on_look, &look) == 0
         && event_add(p->on_post, NULL) == 0 && event_add(p->on_beat, &beat) == 0;
 }
@@ -342,13 +393,17 @@ enum err publisher_open(struct publisher **out, const struct publisher_options *
     pthread_mutex_init(&p->lock, NULL);
     p->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     p->out = malloc(REPLY_MAX);
+    p->sealed = malloc(REPLY_MAX + SEAL_EXTRA);
     p->record = malloc(RECORD_MAX);
-    if (p->out == NULL || p->record == NULL || p->wake < 0 || sodium_init() < 0) {
+    if (p->out == NULL || p->sealed == NULL || p->record == NULL || p->wake < 0 || sodium_init() < 0
+        || gate_open(&p->gate, o->key, o->nodes, clock_mono_ms()) != OK) {
         fault_set(fault, err, "no memory for the publisher");
         goto failed;
     }
-    randombytes_buf(p->nonce, sizeof p->nonce);
+    struct snapserve_options so = { .store = o->store, .role = store_role(o->store), .rate = o->snapshot_rate,
+                                    .leases = o->snapshot_leases };
     if ((err = log_reader_open(o->store, &p->reader, fault)) != OK || (err = first_head(p, fault)) != OK
+        || (err = snapserve_open(&p->snapshots, &so, fault)) != OK
         || (err = link_open(&p->pub, LINK_PUB, o->publish, fault)) != OK
         || (err = link_open(&p->rep, LINK_REP, o->serve, fault)) != OK)
         goto failed;
@@ -367,13 +422,14 @@ void publisher_close(struct publisher *p)
 {
     if (p == NULL)
         return;
-    struct event *events[] = { p->on_request, p->on_look, p->on_post, p->on_beat };
+    struct event *events[] = { p->on_request, p->on_look, p->on_more, p->on_post, p->on_beat };
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL)
             event_free(events[i]);
     }
     link_close(p->rep);
     link_close(p->pub);
+    snapserve_close(p->snapshots);
     if (p->reader != NULL)
         log_reader_close(p->reader);
     for (size_t i = 0; i < p->queue_n; i++)
@@ -381,9 +437,16 @@ void publisher_close(struct publisher *p)
     if (p->wake >= 0)
         close(p->wake);
     pthread_mutex_destroy(&p->lock);
+    gate_close(p->gate);
     free(p->record);
+    free(p->sealed);
     free(p->out);
     free(p);
+}
+
+uint64_t publisher_needs(const struct publisher *p)
+{
+    return snapserve_needs(p->snapshots);
 }
 
 void publisher_metrics(const struct publisher *p, struct stat_page *page)
@@ -398,8 +461,9 @@ void publisher_metrics(const struct publisher *p, struct stat_page *page)
     stat_head(page, requests, "counter", "requests by type");
     stat_value(page, requests, "type=\"hello\"", p->n.hello);
     stat_value(page, requests, "type=\"records\"", p->n.records);
+    stat_value(page, requests, "type=\"snapshot\"", p->n.snapshots);
     stat_value(page, requests, "type=\"unknown\"", p->n.unknown);
-    stat_value(page, requests, "type=\"malformed\"", p->n.malformed);
+    stat_value(page, requests, "type=\"keys\"", p->n.keys);
     stat_value(page, requests, "type=\"failed\"", p->n.failed);
     stat_head(page, "azoth_publish_records_total", "counter", "log records served");
     stat_value(page, "azoth_publish_records_total", NULL, p->n.records_out);
@@ -407,4 +471,6 @@ void publisher_metrics(const struct publisher *p, struct stat_page *page)
     stat_value(page, "azoth_publish_bytes_total", NULL, p->n.bytes_out);
     stat_head(page, "azoth_publish_seq", "gauge", "seq of the newest head announced");
     stat_value(page, "azoth_publish_seq", NULL, p->head_seq);
+    gate_metrics(p->gate, page);
+    snapserve_metrics(p->snapshots, page);
 }

@@ -1,4 +1,4 @@
-/* The publisher: announces heads (PUB) and serves the log (REP) to subscribers. The same code on a core and on a relay.
+/* The publisher: announces heads (PUB) and serves the log and snapshots (REP) to subscribers. The same code on a core and on a relay.
  *
  *     core    committing thread: commit_run ─► publisher_post ─┐ queue, eventfd
  *             loop thread:       once a second: beat ──────────┴─► PUB announce        REP ◄─ requests: log reader
@@ -20,7 +20,8 @@
 #define AZOTH_REPLICATOR_PUBLISHER_H
 
 #include "base/stat.h"
-#include "replicator/record.h"
+#include "replicator/keyring.h"
+#include "replicator/nodes.h"
 
 #define PUBLISHER_BEAT_MS 1000
 #define PUBLISHER_QUEUE_MAX 256         /* announcements that wait for the loop; more collapse into the newest head */
@@ -36,8 +37,13 @@ struct publisher_options {
     struct store *store;            /* opened by this process; outlives the publisher */
     const char *publish, *serve;    /* addresses to listen on: tcp://HOST:PORT or ipc://PATH; borrowed */
     const char *node;               /* our name, told in hello; borrowed */
+    const struct node_key *key;     /* our node key; the public half is told in hello. Borrowed */
+    struct nodes *nodes;            /* who is served; NULL: nobody. Borrowed until publisher_nodes */
+    struct keyring *keys;           /* cluster keys to hand out; NULL: there are none. Borrowed */
     publisher_beat_fn *beat;        /* core; NULL on a relay, which forwards instead */
     void *beat_arg;
+    uint64_t snapshot_rate;         /* bytes a second, of all snapshots that are copied from us; 0: as snapserve.h says */
+    unsigned snapshot_leases;       /* nodes that may copy at once; 0: as snapserve.h says */
 };
 /* ERR_NET: an address is in use or wrong; the fault names it. */
 MUST_USE enum err publisher_open(struct publisher **out, const struct publisher_options *o, struct fault *fault);
@@ -54,8 +60,11 @@ void publisher_forward(struct publisher *p, struct bytes announce, const struct 
  * NULL: nothing may be served (the log was emptied). */
 void publisher_reached(struct publisher *p, const struct signed_head *head);
 
-/* Did anybody ask, since the last call, for records that we know applied but whose log begins later? */
-bool publisher_asked_before(struct publisher *p);
+/* Nodes that copy a snapshot from us go on with the log from this seq on; 0: nobody does. Any thread. */
+uint64_t publisher_needs(const struct publisher *p);
+
+/* The list was read anew. Loop thread; the old one is not looked at any more. */
+void publisher_nodes(struct publisher *p, struct nodes *nodes);
 
 /* Metrics of the loop thread: announcements, requests by type, bytes served, bad requests. */
 void publisher_metrics(const struct publisher *p, struct stat_page *page);

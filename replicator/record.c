@@ -12,6 +12,8 @@ static const uint8_t part_purpose[] = "azoth part 1";       /* with the final 0 
 static const uint8_t head_purpose[] = "azoth head 1";
 
 static_assert(sizeof part_purpose == 13 && sizeof head_purpose == 13, "FORMAT.md names 13 bytes");
+static_assert(crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES == RECORD_SECRET_EXTRA, "record.h");
+static_assert(crypto_secretbox_KEYBYTES == RECORD_SECRET_KEY_LEN, "record.h");
 
 /* --- ops --------------------------------------------------------------------------------------------------------- */
 void op_put(struct wr *w, const struct op *op)
@@ -75,12 +77,37 @@ static enum err plain_ops(const struct record *r, struct arena *a, struct bytes 
     return OK;
 }
 
+void record_encrypt(uint8_t *out, struct bytes ops, const uint8_t key[RECORD_SECRET_KEY_LEN])
+{
+    randombytes_buf(out, crypto_secretbox_NONCEBYTES);
+    crypto_secretbox_easy(out + crypto_secretbox_NONCEBYTES, ops.ptr, ops.len, out, key);
+}
+
+enum err record_decrypt(struct record *r, const uint8_t key[RECORD_SECRET_KEY_LEN], struct arena *a)
+{
+    if (r->key_id == 0)
+        return OK;
+    struct rd rd = rd_over(r->ops);
+    struct bytes nonce = rd_take(&rd, crypto_secretbox_NONCEBYTES), box = rd_take(&rd, rd_left(&rd));
+    if (rd.bad || box.len < crypto_secretbox_MACBYTES)
+        return ERR_BAD;
+    size_t len = box.len - crypto_secretbox_MACBYTES;
+    uint8_t *plain = arena_take(a, len + 1);
+    if (plain == NULL)
+        return ERR_NOMEM;
+    if (crypto_secretbox_open_easy(plain, box.ptr, box.len, nonce.ptr, key) != 0)
+        return ERR_BAD;
+    r->ops = bytes_of(plain, len);
+    r->key_id = 0;
+    return OK;
+}
+
 enum err record_ops(const struct record *r, struct arena *a, struct op **ops, size_t *n)
 {
     struct bytes plain;
     struct op op;
     size_t count = 0;
-    enum err err = plain_ops(r, a, &plain);
+    enum err err = r->key_id != 0 ? ERR_KEY : plain_ops(r, a, &plain);
     if (err != OK)
         return err;
     struct rd rd = rd_over(plain);
@@ -113,7 +140,7 @@ void record_body_put(struct wr *w, const struct record_body *b)
     msg_put_bin(w, bytes_of(b->prev, CHAIN_LEN));
     msg_put_uint(w, b->time_ms);
     msg_put_uint(w, b->codec);
-    msg_put_uint(w, 0);             /* key id: not encrypted */
+    msg_put_uint(w, b->key_id);
     msg_put_bin(w, b->ops);
 }
 
@@ -229,9 +256,9 @@ static enum err body_read(struct record *out)
     msg_skip_rest(&r, n, 10);
     if (r.bad || !rd_done(&r) || out->epoch == 0 || out->seq == 0)
         return ERR_BAD;             /* the body's length is known, so an early end is a broken format too */
-    if (out->codec > 1 || out->key_id != 0)
-        return ERR_FORMAT;
-    return OK;
+    if (out->key_id != 0 && out->ops.len < RECORD_SECRET_EXTRA)
+        return ERR_BAD;
+    return out->codec > 1 ? ERR_FORMAT : OK;
 }
 
 static enum err head_take(struct bytes body, struct bytes sig, struct record *out)

@@ -4,10 +4,12 @@
  *     record   [body, part signature]                      more parts of this transaction follow
  *              [body, part signature, head, head signature]    last (or only) part
  *     body     [cluster, epoch, seq, part, more, prev, time, codec, key id, ops]
- *     ops      (after decompression) op op op ...          op: [1, ns, key, value] put | [2, ns, key] delete
+ *     ops      (decrypted, decompressed) op op op ...      op: [1, ns, key, value] put | [2, ns, key] delete
  *
  * chain hash = BLAKE2b-256(body); prev = chain hash of the record before (zero for the very first one).
- * The part signature is Ed25519 over "azoth part 1" 00 chain hash; the head signature over "azoth head 1" 00 head. */
+ * The part signature is Ed25519 over "azoth part 1" 00 chain hash; the head signature over "azoth head 1" 00 head.
+ * key id 0: ops stand there as they are; else they are 24 bytes of nonce and a secretbox under the cluster key of that id
+ * (keyring.h). All else stays readable, so a record is checked, stored and forwarded without the key. */
 #ifndef AZOTH_REPLICATOR_RECORD_H
 #define AZOTH_REPLICATOR_RECORD_H
 
@@ -16,6 +18,8 @@
 
 #define RECORD_OPS_MAX ((size_t)1 << 20)        /* ops bytes of one part, plus one op's rest: see RECORD_MAX */
 #define RECORD_MAX (((size_t)1 << 20) + 4096 + 4096)    /* a part holds at least one op: 1 MiB value + its key + framing */
+#define RECORD_SECRET_EXTRA ((size_t)24 + 16)   /* what encryption adds to ops: nonce and tag */
+#define RECORD_SECRET_KEY_LEN 32
 #define RECORD_INLINE_MAX ((size_t)64 * 1024)   /* announced with the head up to this size */
 
 struct node_key { uint8_t secret[64], pub[32]; };       /* Ed25519, libsodium's layout */
@@ -27,13 +31,13 @@ struct record {                 /* decoded; everything borrowed from the record'
     uint8_t prev[CHAIN_LEN];
     uint8_t chain[CHAIN_LEN];   /* computed from body */
     uint64_t codec, key_id;     /* codec 0: plain, 1: zstd; key id 0: not encrypted */
-    struct bytes body, ops;     /* ops as stored (maybe compressed) */
+    struct bytes body, ops;     /* ops as stored (maybe compressed, then maybe encrypted) */
     uint8_t part_sig[64];
     bool has_head;              /* exactly when !more */
     struct head head;
     struct signed_head signed_head;
 };
-/* Shape only. ERR_SHORT, ERR_BAD, ERR_FORMAT (a codec or key that this version does not know). */
+/* Shape only. ERR_SHORT, ERR_BAD, ERR_FORMAT (a codec that this version does not know). */
 MUST_USE enum err record_read(struct bytes in, struct record *out);
 /* What the first RECORD_FRONT_MAX bytes of a record tell, or fewer when it is shorter. Shape only, nothing is verified: for
  * who decides about records that are his own already. ERR_SHORT, ERR_BAD. */
@@ -64,8 +68,11 @@ static inline int position_compare(const struct position *a, const struct positi
 MUST_USE enum err record_joins(const struct position *at, const struct record *r);
 void position_move(struct position *at, const struct record *r);
 
+/* Ops in place of encrypted ones, in the arena: r->key_id becomes 0. key: that of r->key_id. Nothing to do for a record
+ * that is not encrypted. ERR_BAD: it does not open. */
+MUST_USE enum err record_decrypt(struct record *r, const uint8_t key[RECORD_SECRET_KEY_LEN], struct arena *a);
 /* The ops of a record, decompressed into the arena where needed; *ops is an array inside the arena.
- * ERR_BAD: ops break their format; ERR_LIMIT: they expand beyond RECORD_MAX. */
+ * ERR_KEY: they are encrypted. ERR_BAD: ops break their format; ERR_LIMIT: they expand beyond RECORD_MAX. */
 MUST_USE enum err record_ops(const struct record *r, struct arena *a, struct op **ops, size_t *n);
 
 /* --- encoding: for the committer, and for tests and models ------------------------------------------------------------ */
@@ -76,10 +83,12 @@ size_t op_size(const struct op *op);            /* at least what op_put writes *
 bool part_takes(size_t *filled, const struct op *op);
 struct record_body {
     uint8_t cluster[CLUSTER_LEN], prev[CHAIN_LEN];
-    uint64_t epoch, seq, part, time_ms, codec;
+    uint64_t epoch, seq, part, time_ms, codec, key_id;
     bool more;
     struct bytes ops;           /* as stored */
 };
+/* Encrypts ops: nonce and box into out, RECORD_SECRET_EXTRA longer. The nonce is random. */
+void record_encrypt(uint8_t *out, struct bytes ops, const uint8_t key[RECORD_SECRET_KEY_LEN]);
 void record_body_put(struct wr *w, const struct record_body *b);
 void record_chain(struct bytes body, uint8_t out[CHAIN_LEN]);
 /* The record around a body; sh: the signed head of the last part, NULL for a part that more follow. */
@@ -98,6 +107,8 @@ MUST_USE enum err record_verify_part(const struct record *r, const uint8_t core_
 MUST_USE enum err node_key_make(const char *dir, bool replace, struct node_key *out, struct fault *fault);
 /* ERR_NOTFOUND with a fault that says how to make one (azoth keygen). */
 MUST_USE enum err node_key_load(const char *dir, struct node_key *out, struct fault *fault);
+/* node.pub of that key, written when it is not there or another's: a key that was put back may come without it. */
+MUST_USE enum err node_pub_keep(const char *dir, const struct node_key *key, struct fault *fault);
 MUST_USE enum err node_pub_parse(const char *text, uint8_t out[32]);    /* "ed25519:BASE64" */
 const char *node_pub_text(char *out, size_t cap, const uint8_t pub[32]);
 

@@ -1,6 +1,7 @@
 #include "replicator/replay.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 enum err replay_open(struct replay *r, struct store *s, const uint8_t pub[32], struct fault *fault)
@@ -119,21 +120,51 @@ enum err replay_end_before(struct replay *r, uint64_t from, uint64_t to, uint64_
     return OK;
 }
 
+static enum err decrypt(struct replay *r, struct record *rec)
+{
+    uint8_t key[CLUSTER_KEY_LEN];
+    uint64_t id;
+    if (rec->key_id == 0)
+        return OK;
+    if (r->keys == NULL || keyring_find(r->keys, rec->key_id, key, &id) != OK) {
+        r->key_wanted = rec->key_id;
+        return ERR_KEY;
+    }
+    enum err err = record_decrypt(rec, key, &r->arena);
+    sodium_memzero(key, sizeof key);
+    return err;
+}
+
+/* The record at seq and its ops, in the arena. */
+static enum err ops_at(struct replay *r, uint64_t seq, struct record *rec, struct op **ops, size_t *n, struct fault *fault)
+{
+    arena_reset(&r->arena);
+    enum err err = replay_record(r, seq, rec);
+    if (err == OK)
+        err = decrypt(r, rec);
+    if (err == OK)
+        err = record_ops(rec, &r->arena, ops, n);
+    return err == OK ? OK : fault_set(fault, err == ERR_LIMIT ? ERR_BAD : err, "log record %" PRIu64 ": %s", seq, err_text(err));
+}
+
 /* One commit of the store: whole transactions behind the data, until `to` or until they are many bytes. */
 static enum err apply_group(struct replay *r, uint64_t to, struct replay_done *done, struct fault *fault)
 {
     struct store_txn *txn = NULL;
-    struct record rec = { .more = true };
+    struct record rec = { .more = true }, next;
     uint64_t seq = done->applied.seq, transactions = 0, ops_n = 0;
     size_t bytes = 0, n;
     struct op *ops;
     enum err err = store_begin(r->store, &txn, fault);
     while (err == OK && seq < to && (rec.more || bytes < REPLAY_GROUP_BYTES)) {
-        arena_reset(&r->arena);
-        if ((err = replay_record(r, seq + 1, &rec)) != OK || (err = record_ops(&rec, &r->arena, &ops, &n)) != OK) {
-            err = fault_set(fault, err == ERR_LIMIT ? ERR_BAD : err, "log record %" PRIu64 ": %s", seq + 1, err_text(err));
+        err = ops_at(r, seq + 1, &next, &ops, &n, fault);
+        if (err == ERR_KEY && !rec.more) {
+            err = OK;                   /* those before it are whole */
             break;
         }
+        if (err != OK)
+            break;
+        rec = next;
         err = store_apply(txn, ops, n, fault);
         seq++;
         bytes += rec.body.len;

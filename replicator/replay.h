@@ -4,6 +4,7 @@
 #ifndef AZOTH_REPLICATOR_REPLAY_H
 #define AZOTH_REPLICATOR_REPLAY_H
 
+#include "replicator/keyring.h"
 #include "replicator/record.h"
 
 #define REPLAY_GROUP_BYTES ((size_t)4 << 20)    /* small transactions share a commit up to this many bytes of records */
@@ -14,6 +15,8 @@ struct replay {
     struct log_reader *reader;
     uint8_t *buf;                   /* RECORD_MAX */
     struct arena arena;
+    struct keyring *keys;           /* borrowed, may be set at any time; NULL: encrypted records cannot be applied */
+    uint64_t key_wanted;            /* of the last ERR_KEY */
 };
 MUST_USE enum err replay_open(struct replay *r, struct store *s, const uint8_t pub[32], struct fault *fault);
 void replay_close(struct replay *r);
@@ -37,7 +40,7 @@ MUST_USE enum err replay_walk(struct replay *r, struct replay_tail *out, struct 
 
 /* Applies the log's records behind the data up to `to`, which must end a transaction. Whatever was committed before an
  * error stays; done->applied is where the data stands in every case. ERR_DIGEST, ERR_BAD: the data would differ from
- * what the core signed. */
+ * what the core signed. ERR_KEY: r->key_wanted is not in the ring; whole transactions before it are applied. */
 struct replay_done { struct position applied; struct signed_head head; uint64_t transactions, ops; };
 MUST_USE enum err replay_apply(struct replay *r, uint64_t to, struct replay_done *done, struct fault *fault);
 

@@ -1,25 +1,31 @@
 /* The replica: what an edge does about each message and each tick. Pure: bytes and a clock in, a to-do out; no socket,
- * no store, no log line, so that simulators run it a million times. Whoever owns it (edge_main.c, tests/sim) does the
+ * no store, no log line, so that simulators run it a million times. Whoever owns it (edge_app.h, tests/sim) does the
  * to-do and tells the result of its job.
  *
  *     announce, reply, tick ─► replica_* ─► struct todo ─► shell: links, store ─► replica_stored ─► struct todo ─► ...
  *
  * States, as in the table of replica.c:
  *
- *                      behind         reached        fork       mismatch     flipped
- *     LIVE             CATCHING_UP    LIVE           COPYING    COPYING      -
- *     CATCHING_UP      fetch on       LIVE           COPYING    COPYING      -
- *     COPYING          fetch on       flip           anew       stop         LIVE
+ *                      behind         reached        lost         over
+ *     LIVE             CATCHING_UP    LIVE           COPYING      -
+ *     CATCHING_UP      fetch on       LIVE           COPYING      -
+ *     COPYING          -              -              COPYING      CATCHING_UP
  *
- * COPYING fills a fresh generation beside the data that goes on being served, and changes over when it has reached the
- * head it set out for. A digest mismatch while copying stops the replica until a new epoch or a restart.
+ * lost: a fork or a digest that does not fit; or a snapshot is there and our data rotted, or is none yet, or stands where the
+ * upstream's log does not reach back to. over: the copy has become the data; or what rotted can be followed on, because the
+ * snapshot was no good.
+ * Before COPYING the manifest of a snapshot is asked for, at least as new as our data; the core's signature of its head is
+ * checked. Chunk by chunk goes into a fresh generation beside the data that goes on being served; the digest under the core's
+ * signature decides, so any relay may be the source. While one chunk is loaded the next is on its way. After a cut, also with
+ * another upstream, the manifest is asked for again: the same entries go on where they stood, others begin anew. What does
+ * not fit is dropped and the next upstream asked. Data that rotted is followed until then, but for one that takes longer than
+ * a few seconds it waits: what is made while we go on would never be new enough. When the records behind a fresh copy do
+ * not fit either, the replica stops until a new epoch or a restart. An empty replica fetches a short log that is whole,
+ * else it copies.
  *
- * An upstream that is silent for 3 s, whose log begins behind ours, or that tells of records for half a minute without
- * handing any out, is left for the next one in the list.
- *
- * A relay's log may begin late: it is thrown away after a crash of the machine. When a subscriber asks for what stood
- * before (replica_rebuild), the relay copies too, as soon as it sees that its upstream has the log from its beginning:
- * that is the only way to have it whole again.
+ * An upstream that is silent for 3 s, or that for half a minute hands out nothing of what is asked for, is left for the
+ * next one in the list; so is one whose log does not reach back to ours, once, before a snapshot is copied. A request that
+ * stays without reply has its link opened anew (a todo's change with the upstream at hand).
  *
  * One job at a time: between a todo with a job and its replica_stored, further calls give no job; heads are taken all the
  * while, so a relay forwards them while a large transaction is being applied. */
@@ -35,6 +41,8 @@
 #define REPLICA_STALL_MS 30000          /* heads come, records do not: so long is normal while a relay fetches much */
 #define REPLICA_RETRY_MS 5000           /* after the store refused */
 #define REPLICA_BATCH 4096              /* records of one job */
+#define REPLICA_LOG_SHORT 256           /* records: a log of so many is fetched whole by an empty replica */
+#define REPLICA_COPY_PATIENCE_MS 60000  /* an upstream that says "later" for so long is left, when there are others */
 
 enum replica_state { REPLICA_LIVE, REPLICA_CATCHING_UP, REPLICA_COPYING };
 #define REPLICA_STATES 3
@@ -44,28 +52,41 @@ const char *replica_state_text(enum replica_state s);
 enum job_kind {
     JOB_NONE,
     JOB_STORE,      /* append the records to the log, then apply the log's complete transactions up to apply_to */
-    JOB_COPY,       /* begin a fresh, empty generation (dropping an unfinished one) */
-    JOB_FLIP,       /* the fresh generation becomes the data */
+    JOB_COPY,       /* begin a fresh, empty generation for the snapshot of this manifest (dropping an unfinished one) */
+    JOB_LOAD,       /* the manifest's next chunk: checked, its entries into the fresh generation */
+    JOB_FLIP,       /* all chunks are in: digest compared with the signed head, then it becomes the data; the log is emptied */
+    JOB_DROP,       /* the fresh generation, if there is one, is given up; data and log are as before. So does a LOAD or FLIP
+                     * that fails, by itself */
 };
-struct job { enum job_kind kind; const struct bytes *records; size_t n; uint64_t apply_to; };   /* records: borrowed */
+/* Everything borrowed. */
+struct job {
+    enum job_kind kind;
+    const struct bytes *records; size_t n; uint64_t apply_to;       /* STORE */
+    struct bytes bytes;             /* COPY: the whole manifest; LOAD: the chunk as it came */
+    size_t index;                   /* LOAD: which, from 0 */
+};
 struct job_result {
-    enum err err;                       /* OK, ERR_FULL, ERR_DIGEST or ERR_BAD (data would be wrong), anything else */
+    enum err err;                       /* OK, ERR_KEY (the log has the records, the data waits for a key), ERR_FULL, ERR_DIGEST, ERR_BAD or ERR_LIMIT (data would be wrong), anything else */
     struct position log;                /* end of the log; that of the data when the log is empty */
     uint64_t complete;                  /* seq of the last complete transaction in the log */
-    struct position applied;            /* the data */
+    struct position applied;            /* the data that is served; a fresh generation counts from its flip */
 };
 
-/* What the operator should hear. a, b: numbers that the shell puts into words. */
+/* What the operator should hear. a to e: numbers that the shell puts into words. */
 enum note_kind {
     NOTE_JOINED, NOTE_LIVE, NOTE_BEHIND /* our seq, head's */, NOTE_SERVER_LOG /* seq we need, server's first */,
-    NOTE_FORK /* seq */, NOTE_MISMATCH /* seq applied */, NOTE_STOPPED, NOTE_COPY /* seq of the target */,
-    NOTE_COPIED /* seq */, NOTE_FULL, NOTE_STORE, NOTE_RESUMED, NOTE_SILENT /* ms, next upstream */, NOTE_LEFT /* ms, next upstream */,
-    NOTE_STALLED /* our seq, head's */, NOTE_LOG_SHORT /* our seq */,
+    NOTE_FORK /* seq */, NOTE_MISMATCH /* seq applied */, NOTE_STOPPED,
+    NOTE_COPY /* seq of the snapshot, enum copy_why, upstream, chunks, bytes as they travel */,
+    NOTE_COPIED /* seq, ms, entries */, NOTE_COPY_SAME /* chunk we go on at, upstream */,
+    NOTE_COPY_BAD /* chunk from 1; more than there are: its digest. Chunks */, NOTE_LATER /* ms */, NOTE_FULL, NOTE_STORE, NOTE_RESUMED, NOTE_SILENT /* ms, next upstream */, NOTE_LEFT /* ms, next upstream */,
+    NOTE_STALLED /* our seq, head's */,
     NOTE_ROTTEN /* our seq */,
     NOTE_TIMEOUT /* ms */, NOTE_REFUSED /* error code of the reply */, NOTE_HELLO /* server's first, last */,
 };
-struct note { enum note_kind kind; uint64_t a, b; };
-#define TODO_NOTES 6
+struct note { enum note_kind kind; uint64_t a, b, c, d, e; };
+#define TODO_NOTES 8
+enum copy_why { COPY_NOT, COPY_FORK, COPY_MISMATCH, COPY_ROTTEN, COPY_LOG /* begins behind our place */, COPY_EMPTY,
+                COPY_KEY /* nobody has the key of our next record any more */ };
 
 /* To be done in this order. Bytes are borrowed from the message or the replica until its next call. */
 struct todo {
@@ -74,7 +95,7 @@ struct todo {
     bool heard;                         /* a newer head than all before: tell our own subscribers */
     struct signed_head head;
     struct bytes forward;               /* the announcement it came in, to be sent on unchanged; empty: came in a reply */
-    bool change;                        /* close the links, open those of this upstream */
+    bool change;                        /* close the links, open those of this upstream (also: the same one anew) */
     unsigned upstream;
     struct bytes ask;                   /* request to send; replaces the one before; empty: none */
     struct job job;
@@ -104,14 +125,18 @@ void replica_close(struct replica *r);                          /* NULL is fine 
  * ERR_FORMAT: shape. ERR_SIGNATURE. ERR_CLUSTER: signed by our core's key, but of another cluster. ERR_EPOCH: of an
  * older epoch. Duplicates and what came late are OK and change nothing. The todo is to be done in every case. */
 MUST_USE enum err replica_announce(struct replica *r, struct bytes msg, uint64_t now_ms, struct todo *todo);
+/* The same in two steps, for several announcements that wait: hear each, which gives no job and asks for nothing; then go.
+ * So their records share one job. */
+MUST_USE enum err replica_hear(struct replica *r, struct bytes msg, uint64_t now_ms, struct todo *todo);
+void replica_go(struct replica *r, uint64_t now_ms, struct todo *todo);
 MUST_USE enum err replica_reply(struct replica *r, struct bytes msg, uint64_t now_ms, struct todo *todo);
 void replica_tick(struct replica *r, uint64_t now_ms, struct todo *todo);
 void replica_stored(struct replica *r, const struct job_result *result, uint64_t now_ms, struct todo *todo);
-/* A subscriber needs records from before our log's begin. For the next tick. */
-void replica_rebuild(struct replica *r);
-/* The data is not what it should be (bit rot): copied anew in the same way; until the upstream has its log from the
- * beginning the data goes on being followed. */
+/* The data is not what it should be (bit rot): copied anew; until a snapshot is there the data goes on being followed. For
+ * the next tick. */
 void replica_rotten(struct replica *r);
+/* A cluster key came that a job lacked (ERR_KEY): it is done again now, with the next tick. */
+void replica_keyed(struct replica *r);
 /* In how many ms replica_tick has something to do; at most REPLICA_TICK_MS. */
 uint64_t replica_wake_ms(const struct replica *r, uint64_t now_ms);
 
@@ -123,7 +148,9 @@ struct replica_figures {
     uint64_t age_ms;                    /* since a newer head came; since the start when none did */
     struct position log, applied;
     unsigned upstream;
-    uint64_t heads, duplicates, fetches, timeouts, changes, forks, mismatches, copies;
+    uint64_t heads, duplicates, fetches, timeouts, changes, forks, mismatches;
+    uint64_t copies, chunks, resumed, copies_bad;       /* begun; loaded; gone on with after a cut; that did not fit */
+    uint64_t copy_done, copy_chunks;    /* of the copy at hand; 0: none */
     uint64_t bad_shape, bad_signature, bad_cluster, bad_epoch, bad_format, bad_gap;
 };
 void replica_figures(const struct replica *r, uint64_t now_ms, struct replica_figures *out);

@@ -17,10 +17,11 @@ struct upkeep {
     struct log_reader *reader;
     uint64_t scrub_at_ms, retain_at_ms;
     unsigned named;
+    bool was_bad;                   /* the last round */
     bool had_error, more;           /* of retention: said once; it is not done yet */
     bool tidying;                   /* a pass is under way */
     _Atomic bool rotten;
-    _Atomic uint64_t keep_age_ms, keep_bytes;
+    _Atomic uint64_t keep_age_ms, keep_bytes, held;
     stat_count rounds, errors, entries, bytes, done, last_good_ms, trimmed, rewritten;      /* done: entries of the round at hand */
 };
 
@@ -55,7 +56,9 @@ static enum err check_entry(void *arg, struct bytes ns, const struct entry *e, s
 static void round_ended(struct upkeep *u, const struct scrub_news *n, const struct fault *fault, uint64_t now_ms)
 {
     char words[FAULT_TEXT_MAX + 64];
-    bool was = atomic_exchange(&u->rotten, !n->good);
+    bool was = u->was_bad;
+    u->was_bad = !n->good;
+    atomic_store(&u->rotten, !n->good);
     stat_add(&u->rounds, 1);
     u->named = 0;
     u->scrub_at_ms = now_ms + (n->good ? UPKEEP_REST_MS : UPKEEP_DOUBT_MS);
@@ -76,8 +79,11 @@ static void scrub_step(struct upkeep *u, uint64_t now_ms)
                                                 UPKEEP_BYTES_S * UPKEEP_STEP_MS / 1000, UPKEEP_SLICE_US };
     struct scrub_news news;
     struct fault fault = { "" };
-    if (now_ms < u->scrub_at_ms && !scrub_is_stale(u->scrub))
+    bool other = scrub_is_stale(u->scrub);
+    if (now_ms < u->scrub_at_ms && !other)
         return;
+    if (other && atomic_exchange(&u->rotten, false))
+        return;                     /* other data, of which nothing is known: so it stays until the next step at least */
     enum err err = scrub_slice(u->scrub, &budget, &news, &fault);
     u->scrub_at_ms = now_ms + UPKEEP_STEP_MS;
     if (err != OK)
@@ -90,6 +96,17 @@ static void scrub_step(struct upkeep *u, uint64_t now_ms)
 }
 
 /* --- retention --------------------------------------------------------------------------------------------------------- */
+/* The first seq that must stay. */
+static uint64_t kept_from(struct upkeep *u, const struct retain_limits *l, uint64_t applied)
+{
+    uint64_t held = atomic_load(&u->held), bytes = 0;
+    if (held == 0 || held >= applied || log_reader_begin(u->reader) != OK)
+        return applied;
+    enum err err = log_reader_size(u->reader, &bytes);
+    log_reader_end(u->reader);
+    return err == OK && bytes / 2 <= l->bytes ? held : applied;
+}
+
 static void retain_step(struct upkeep *u, const struct upkeep_now *now, bool by_age)
 {
     struct retain_limits limits = { atomic_load(&u->keep_age_ms), atomic_load(&u->keep_bytes) };
@@ -99,7 +116,8 @@ static void retain_step(struct upkeep *u, const struct upkeep_now *now, bool by_
     bool more = false;
     if (!by_age)
         limits.age_ms = UINT64_MAX;
-    enum err err = retain_run(u->o.store, u->reader, &limits, now->core_ms, now->applied, &trimmed, &more, &fault);
+    uint64_t keep = kept_from(u, &limits, now->applied);
+    enum err err = retain_run(u->o.store, u->reader, &limits, now->core_ms, keep, &trimmed, &more, &fault);
     if (by_age && !more)
         u->retain_at_ms = now->mono_ms + UPKEEP_RETAIN_MS;
     u->more = more;
@@ -118,6 +136,11 @@ void upkeep_retain(struct upkeep *u, const struct upkeep_now *now)
     bool due = now->mono_ms >= u->retain_at_ms;
     if (due || !u->had_error)
         retain_step(u, now, due);
+}
+
+void upkeep_hold(struct upkeep *u, uint64_t seq)
+{
+    atomic_store(&u->held, seq);
 }
 
 /* --- tidying ------------------------------------------------------------------------------------------------------------- */

@@ -37,7 +37,10 @@ uint64_t upkeep_step(struct upkeep *u, const struct upkeep_now *now);
 void upkeep_retain(struct upkeep *u, const struct upkeep_now *now);
 /* Any thread: */
 void upkeep_keep(struct upkeep *u, const struct retain_limits *keep);      /* what a new configuration says */
-bool upkeep_rotten(const struct upkeep *u);         /* the last finished round, or the one at hand, found bit rot */
+/* Log records from this seq on will be asked for by nodes that copy from us: they stay while the log is not twice as large
+ * as it may be. 0: none. */
+void upkeep_hold(struct upkeep *u, uint64_t seq);
+bool upkeep_rotten(const struct upkeep *u);         /* the last finished round, or the one at hand, found bit rot in this data */
 void upkeep_metrics(const struct upkeep *u, struct stat_page *page);
 
 #endif

@@ -62,11 +62,12 @@ static int key_from_file(struct client *c, const char *path)
 static int take_key(struct client *c, const struct options *o)
 {
     const char *key = getenv("AZOTH_API_KEY"), *file = getenv("AZOTH_API_KEY_FILE");
+    bool no_key = key == NULL || key[0] == '\0';
     if (o->key_file != NULL)
         return key_from_file(c, o->key_file);
-    if (key == NULL && file != NULL)
+    if (no_key && file != NULL && file[0] != '\0')
         return key_from_file(c, file);
-    if (key == NULL || key[0] == '\0')
+    if (no_key)
         return tool_fail(EXIT_USAGE, "no API key: give --key-file FILE, or set AZOTH_API_KEY or AZOTH_API_KEY_FILE");
     if (strlen(key) >= sizeof c->key || strpbrk(key, "\r\n") != NULL)
         return tool_fail(EXIT_USAGE, "AZOTH_API_KEY holds no API key");
@@ -247,6 +248,8 @@ static int no_reply(const struct client *c)
                          X509_verify_cert_error_string(verify));
     if (c->tls_error[0] != '\0')
         return tool_fail(EXIT_USAGE, "cannot talk to %s: %s", c->host, c->tls_error);
+    if (c->error == ENOTCONN)           /* all that libevent leaves of why connect failed */
+        return tool_fail(EXIT_USAGE, "cannot connect to %s: nothing listens there, or it cannot be reached", c->host);
     return tool_fail(EXIT_USAGE, "no answer from %s: %s", c->host,
                      c->error != 0 ? strerror(c->error) : "the connection was closed");
 }

@@ -56,13 +56,15 @@ static void check_dir(struct check *c, const char *dir)
 
 static void check_files(struct check *c, const struct config *config)
 {
+    struct fault fault = { "" };
+    const char *why;
     check_dir(c, config->node.dir);
     if (config->core != NULL) {
         (void)core_check_files(config->core, on_problem, c);
         (void)core_check_zones(config->core, on_problem, c);
     }
-    if (config->edge != NULL)
-        check_path(c, "edge.relay.nodes", config->edge->relay_nodes, true);
+    if (config->edge != NULL && (why = config_nodes_problem(config->edge->relay_nodes, &fault)) != NULL)
+        on_problem(c, "edge.relay.nodes", why);
     if (config->dns != NULL) {
         check_path(c, "dns.tls.cert", config->dns->tls.cert, false);
         check_path(c, "dns.tls.key", config->dns->tls.key, false);

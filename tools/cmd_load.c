@@ -1,5 +1,6 @@
 /* azoth load: zone files into a core's store while no daemon runs. */
 #include "base/clock.h"
+#include "replicator/keyring.h"
 #include "tools/loadlist.h"
 #include "tools/progress.h"
 #include "tools/rrtext.h"
@@ -166,13 +167,22 @@ static int load_into(struct store *store, const struct node_key *key, const stru
     /* a second one kills: safe too */
     struct sigaction act = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
     struct committer *committer = NULL;
+    struct keyring *keys = NULL;
     struct fault fault = { "" };
     uint64_t start_ms = clock_mono_ms();
-    enum err err = commit_open(&committer, store, key, NULL, NULL, &fault);
-    if (err != OK)
+    enum err err = keyring_open(&keys, o->dir, &fault);
+    if (err == OK)
+        err = commit_open_keys(&committer, store, key, keys, NULL, NULL, &fault);
+    if (err != OK) {
+        keyring_close(keys);
         return tool_fail(err == ERR_SIGNATURE || err == ERR_FORK ? EXIT_DATA : EXIT_USAGE,
                          "cannot go on with the log in %s: %s",
                          o->dir, fault_text(&fault, err));
+    }
+    struct commit_began began;
+    if (commit_began(committer, &began))
+        (void)fprintf(stderr, "azoth: epoch %" PRIu64 " begins with seq %" PRIu64 " (%s): edges that hold exactly the seq before "
+                      "go on, all others copy\n", began.to, began.seq, began.why);
     (void)sigaction(SIGINT, &act, NULL);
     (void)sigaction(SIGTERM, &act, NULL);
     if (o->json)
@@ -182,6 +192,7 @@ static int load_into(struct store *store, const struct node_key *key, const stru
     progress_close(run.bar);
     run.bar = NULL;
     commit_close(committer);
+    keyring_close(keys);
     return load_end(&run, list, clock_mono_ms() - start_ms, err, &fault);
 }
 

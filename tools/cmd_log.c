@@ -1,10 +1,12 @@
 /* azoth log: decoded log records, oldest first; with --verify their signatures and the chain from one to the next. */
+#include "replicator/keyring.h"
 #include "replicator/record.h"
 #include "store/kvvalue.h"
 #include "tools/rrtext.h"
 #include "tools/tool.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 const struct option_spec log_options[] = {
@@ -20,6 +22,7 @@ struct log_run {
     const struct options *o;
     const struct tool_store *t;
     struct log_reader *reader;
+    struct keyring *keys;       /* NULL: not ours to read */
     uint8_t *buf;               /* of `cap` bytes: the record at hand */
     size_t cap;
     struct arena arena;         /* its ops */
@@ -90,10 +93,10 @@ static void print_record(const struct record *r, size_t bytes, const struct op *
 {
     char when[TIME_TEXT_MAX], codec[32];
     (void)snprintf(codec, sizeof codec, "codec %" PRIu64, r->codec);
-    (void)printf("seq %" PRIu64 " part %" PRIu64 "%s epoch %" PRIu64 " time %s ops %zu bytes %zu %s\n  chain ", r->seq,
+    (void)printf("seq %" PRIu64 " part %" PRIu64 "%s epoch %" PRIu64 " time %s ops %zu bytes %zu %s%s\n  chain ", r->seq,
                  r->part,
                  r->more ? " more" : " last", r->epoch, time_text(when, r->time_ms), n, bytes,
-                 r->codec == 0 ? "plain" : r->codec == 1 ? "zstd" : codec);
+                 r->codec == 0 ? "uncompressed" : r->codec == 1 ? "zstd" : codec, r->key_id != 0 ? " encrypted" : "");
     print_hex(stdout, bytes_of(r->chain, CHAIN_LEN));
     (void)printf("\n  prev  ");
     print_hex(stdout, bytes_of(r->prev, CHAIN_LEN));
@@ -140,6 +143,21 @@ static enum err json_record(const struct record *r, size_t bytes, const struct o
     return json_line(v);
 }
 
+/* ERR_KEY: encrypted, and the key is not here or not ours to read. */
+static enum err ops_of(struct log_run *run, const struct record *r, struct op **ops, size_t *n)
+{
+    struct record plain = *r;
+    uint8_t key[CLUSTER_KEY_LEN];
+    uint64_t id;
+    if (r->key_id != 0 && run->keys != NULL && keyring_find(run->keys, r->key_id, key, &id) == OK) {
+        enum err err = record_decrypt(&plain, key, &run->arena);
+        sodium_memzero(key, sizeof key);
+        if (err != OK)
+            return err;
+    }
+    return record_ops(&plain, &run->arena, ops, n);
+}
+
 /* One record: printed, judged when asked to. A record that cannot be read is named and the next one is taken. */
 static enum err one(struct log_run *run, uint64_t seq)
 {
@@ -151,9 +169,11 @@ static enum err one(struct log_run *run, uint64_t seq)
     arena_reset(&run->arena);
     enum err err = take(run, seq, &bytes, &r);
     if (err == OK)
-        err = record_ops(&r, &run->arena, &ops, &n);
+        err = ops_of(run, &r, &ops, &n);
     if (err == ERR_NOMEM)
         return err;
+    if (err == ERR_KEY)
+        err = OK;               /* key_id says so; all but the ops can be told */
     if (err != OK) {
         run->bad++;
         run->have_prev = false;
@@ -214,6 +234,8 @@ int cmd_log(const struct options *o)
         code = tool_core_key(&t, o, run.pub, &known);
     if (code == EXIT_FINE && !known)
         code = tool_fail(EXIT_USAGE, "log: on an edge --verify needs --core-key ed25519:BASE64");
+    if (code == EXIT_FINE && keyring_open(&run.keys, o->dir, NULL) != OK)
+        run.keys = NULL;
     if (code == EXIT_FINE) {
         err = log_reader_open(t.store, &run.reader, &fault);
         if (err == OK && (err = log_reader_begin(run.reader)) == OK) {
@@ -225,6 +247,7 @@ int cmd_log(const struct options *o)
     }
     if (run.reader != NULL)
         log_reader_close(run.reader);
+    keyring_close(run.keys);
     free(run.buf);
     arena_release(&run.arena);
     tool_close(&t);

@@ -105,7 +105,7 @@ static int core_key(struct restore *r)
     if (err == ERR_NOTFOUND)
         return tool_fail(EXIT_USAGE, "%s has no node.key: put the core's there, or make one with azoth keygen --dir %s "
                          "and restore with --new-key", r->o->dir, r->o->dir);
-    if (err != OK)
+    if (err != OK || (err = node_pub_keep(r->o->dir, &r->key, &fault)) != OK)
         return tool_fail(EXIT_USAGE, "%s", fault_text(&fault, err));
     int code = given_key(r, &known);
     if (code != EXIT_FINE || head_verify(&r->about->signed_head, r->key.pub) == OK)

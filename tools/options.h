@@ -11,10 +11,10 @@
 
 struct options {
     const char *dir, *list, *ns, *zone, *format, *core_key;     /* NULL: not given; borrowed from argv */
-    const char *api, *key_file, *ca_file, *file, *if_version, *prefix, *after, *timeout;
-    uint64_t map_size, from, limit;                             /* map_size in bytes; 0: not given */
+    const char *api, *key_file, *ca_file, *file, *if_version, *prefix, *after, *timeout, *quorum;
+    uint64_t map_size, from, limit, epoch;                             /* map_size in bytes; 0: not given */
     bool json, help, version, force, strict, verify, replace, new_key;
-    bool if_absent, key64, deep;
+    bool if_absent, key64, deep, all, watch;
     const char *const *args;                                    /* what is no option, in order; borrowed from argv */
     size_t args_n;
 };

@@ -29,9 +29,12 @@ int cmd_kv(const struct options *o);
 int cmd_backup(const struct options *o);
 int cmd_restore(const struct options *o);
 int cmd_compact(const struct options *o);
+int cmd_status(const struct options *o);
+int cmd_wait(const struct options *o);
+int cmd_cluster(const struct options *o);
 
 extern const struct option_spec restore_options[];
-extern const struct option_spec kv_options[];
+extern const struct option_spec kv_options[], status_options[], wait_options[];
 extern const struct option_spec keygen_options[], load_options[], dump_options[], log_options[], verify_options[], stat_options[];
 
 /* One line "azoth: ..." on stderr; gives code back. */

@@ -49,6 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     else if (next == API_READ && (!ns_name_fits(call.ns) || call.key.len > KV_KEY_MAX))
         abort();
+    else if (next == API_CHANGES && (call.changes.wait_ms > API_WAIT_MAX_MS || call.changes.quorum > 100))
+        abort();
     api_call_release(&call);
     free(path);
     free(query);

@@ -1,13 +1,21 @@
 /* Random transactions, in groups, against a model: a table of entries in memory. */
 #include "tests/unit/kv_bed.h"
 
+#include "replicator/committer.h"
+
 #include <sodium.h>
 
 enum { NAMES = 3, KEYS = 24, OPS_MOST = 8, GROUP_MOST = 6, ROUNDS = 400 };
 static const char *const names[NAMES] = { "a", "b", "c.d-e_9" };
 
 struct model_entry { bool there; uint64_t seq; size_t len; uint8_t fill; };
-struct model { struct model_entry e[NAMES][KEYS]; uint64_t seq; };
+/* joined, bytes, written: of the transaction of the log that small ones are being joined into. */
+struct model {
+    struct model_entry e[NAMES][KEYS];
+    uint64_t seq;
+    bool joined, written[NAMES][KEYS];
+    size_t bytes;
+};
 
 struct planned { struct op ops[OPS_MOST]; struct kv_cond conds[OPS_MOST]; unsigned ns[OPS_MOST], key[OPS_MOST]; size_t n; };
 
@@ -38,6 +46,41 @@ static bool holds(const struct model_entry *e, const struct kv_cond *c)
            && (c->kind == KV_IF_PRESENT || (c->version.epoch == 1 && c->version.seq == e->seq)));
 }
 
+static void end_joint(struct model *m)
+{
+    m->joined = false;
+    m->bytes = 0;
+    memset(m->written, 0, sizeof m->written);
+}
+
+static size_t bytes_of_plan(const struct planned *p)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < p->n; i++)
+        bytes += op_size(&p->ops[i]) + KV_WRAP_MAX;
+    return bytes;
+}
+
+/* The seq that this one gets when it changes anything. */
+static uint64_t seq_for(struct model *m, const struct planned *p)
+{
+    bool fits = m->joined && m->bytes + bytes_of_plan(p) <= JOINT_BYTES;
+    for (size_t i = 0; i < p->n; i++)
+        fits = fits && !m->written[p->ns[i]][p->key[i]];
+    if (!fits)
+        end_joint(m);
+    return m->seq + !m->joined;
+}
+
+static void join(struct model *m, const struct planned *p, uint64_t seq)
+{
+    m->seq = seq;
+    m->joined = true;
+    m->bytes += bytes_of_plan(p);
+    for (size_t i = 0; i < p->n; i++)
+        m->written[p->ns[i]][p->key[i]] = true;
+}
+
 /* What must come of it, and the model after it. */
 static enum kv_end run_model(struct model *m, const struct planned *p, size_t *at)
 {
@@ -46,16 +89,18 @@ static enum kv_end run_model(struct model *m, const struct planned *p, size_t *a
     for (*at = 0; *at < p->n; (*at)++)
         if (!holds(&m->e[p->ns[*at]][p->key[*at]], &p->conds[*at]))
             return KV_REFUSED;
+    uint64_t seq = seq_for(m, p);
     for (size_t i = 0; i < p->n; i++) {
         struct model_entry *e = &m->e[p->ns[i]][p->key[i]];
         if (p->ops[i].kind == OP_PUT)
-            *e = (struct model_entry){ true, m->seq + 1, p->ops[i].value.len, p->ops[i].value.len > 0 ? p->ops[i].value.ptr[0] : 0 };
+            *e = (struct model_entry){ true, seq, p->ops[i].value.len, p->ops[i].value.len > 0 ? p->ops[i].value.ptr[0] : 0 };
         else
             *e = (struct model_entry){ .there = false };
     }
     for (size_t i = 0; i < p->n; i++)       /* a put anew, or a delete of what was there */
         changed = changed || m->e[p->ns[i]][p->key[i]].there || before.e[p->ns[i]][p->key[i]].there;
-    m->seq += changed;
+    if (changed)
+        join(m, p, seq);
     return KV_DONE;
 }
 
@@ -95,6 +140,7 @@ static void transactions_against_a_model(void **state)
         enum kv_end want[GROUP_MOST];
         struct kv_version version[GROUP_MOST];
         size_t at[GROUP_MOST], group = 1 + rnd_below(&rnd, GROUP_MOST);
+        end_joint(&m);
         for (size_t i = 0; i < group; i++) {
             plan(&rnd, &m, &plans[i]);
             want[i] = run_model(&m, &plans[i], &at[i]);

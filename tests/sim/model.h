@@ -26,6 +26,7 @@ struct model_core {
     bool ends[MODEL_LOG + 1];
     struct head head;
     struct signed_head signed_head;         /* len 0: nothing committed */
+    uint64_t hold;                          /* records behind it are not released yet; 0: all are */
 };
 
 static inline void model_digest(const struct model_data *d, struct head *h)
@@ -132,7 +133,7 @@ static inline void model_commit(struct model_core *c, struct rnd *rnd, unsigned 
             if (wrong)
                 h->digest[0] ^= 1;
             h->cohorts_n = 1;
-            h->cohorts[0] = (struct head_cohort){ .name = "all", .released = b.seq };
+            h->cohorts[0] = (struct head_cohort){ .name = "all", .released = c->hold != 0 ? c->hold : b.seq };
             model_sign(c);
             c->state[b.seq] = c->data;
             c->ends[b.seq] = true;

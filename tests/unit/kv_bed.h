@@ -13,14 +13,15 @@ struct kv_bed {
     struct store *store;
     struct committer *committer;
     struct view *view;
-    unsigned told;                  /* transactions that went in */
+    unsigned told, inlined;         /* transactions of the log; those announced with their record */
 };
 
 static inline void kv_bed_told(void *arg, const struct signed_head *sh, struct bytes record)
 {
     struct kv_bed *b = arg;
-    (void)sh, (void)record;
+    (void)sh;
     b->told++;
+    b->inlined += record.len > 0;
 }
 static inline void kv_bed_open(struct kv_bed *b, uint64_t map)
 {

@@ -114,6 +114,10 @@ static void ask(struct api_bed *b, struct api_call *c, struct api_request r, con
         (void)kv_commit(b->kv.committer, &txn, 1);
         api_written(c);
         break;
+    case API_FLEET:
+    case API_CHANGES:
+    case API_ORDER:
+        fail_msg("%s is none of the store's", target);
     }
 }
 /* The body of a reply as text, in exact memory. */

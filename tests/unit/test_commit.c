@@ -1,7 +1,10 @@
 #include "tests/util.h"
 
+#include <signal.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -313,12 +316,124 @@ static void log_ahead_of_data(void **state)
     core_end(&c);
 }
 
-/* A log of another key, a log that is lost: said, and nothing is changed. */
-static void refuses_a_foreign_log(void **state)
+/* --- a log that is lost ------------------------------------------------------------------------------------------------ */
+static void log_change(struct core *c, bool empty, uint64_t cut, uint64_t seq, struct bytes record)
+{
+    struct fault fault = { .text = "" };
+    struct log_txn *log;
+    assert_int_equal(log_begin(c->store, &log, &fault), OK);
+    if (empty || cut > 0)
+        assert_int_equal(log_cut(log, empty ? 0 : cut, &fault), OK);
+    if (record.len > 0 && log_append(log, seq, record, &fault) != OK)
+        fail_msg("%s", fault.text);
+    assert_int_equal(log_commit(log, &fault), OK);
+}
+/* A record of one transaction that nobody applied, signed by key; owned by caller. */
+static struct bytes record_at(struct core *c, const struct node_key *key, uint64_t epoch, uint64_t seq, uint8_t prev)
+{
+    uint8_t ops[512], body[1024], record[2048], chain[CHAIN_LEN];
+    struct wr ow = wr_over(ops, sizeof ops), bw = wr_over(body, sizeof body), rw = wr_over(record, sizeof record);
+    struct op a = put("other", "history");
+    struct head h = c->told;
+    struct signed_head sh;
+    op_put(&ow, &a);
+    struct record_body rb = { .epoch = epoch, .seq = seq, .ops = wr_done(&ow) };
+    memcpy(rb.cluster, store_cluster(c->store), CLUSTER_LEN);
+    memset(rb.prev, prev, CHAIN_LEN);
+    record_body_put(&bw, &rb);
+    record_chain(wr_done(&bw), chain);
+    h.epoch = epoch;
+    h.seq = seq;
+    memcpy(h.chain, chain, CHAIN_LEN);
+    head_sign(&sh, &h, key);
+    record_put(&rw, wr_done(&bw), chain, &sh, key);
+    assert_false(rw.full);
+    return heap_copy(rw.buf, rw.len);
+}
+
+/* The data goes on, in an epoch above all that the log knew; its first record is the log. */
+static void lost_logs(void **state)
+{
+    static const struct {
+        const char *why;
+        bool empty; uint64_t cut, seq, epoch; bool ours, garbage; enum err want; uint64_t to;
+    } rows[] = {
+        { "as it was",                                  false, 0, 0, 0, true,  false, OK, 1 },
+        { "the log is empty",                           true,  0, 0, 0, true,  false, OK, 2 },
+        { "it lost its tail",                           false, 2, 0, 0, true,  false, OK, 2 },
+        { "all but the first",                          false, 1, 0, 0, true,  false, OK, 2 },
+        { "the record at the data is another one",      false, 3, 4, 1, true,  false, OK, 2 },
+        { "the same, of a later epoch",                 false, 3, 4, 5, true,  false, OK, 6 },
+        { "the same, unreadable",                       false, 3, 4, 0, true,  true,  OK, 2 },
+        { "the record behind the data does not follow", false, 0, 5, 1, true,  false, OK, 2 },
+        { "the same, unreadable",                       false, 0, 5, 0, true,  true,  OK, 2 },
+        { "the log begins beyond the data",             true,  0, 9, 3, true,  false, OK, 4 },
+        { "the same, unreadable",                       true,  0, 9, 3, true,  true,  OK, 2 },
+        { "another key's record at the data",           false, 3, 4, 1, false, false, ERR_SIGNATURE, 0 },
+        { "another key's record behind the data",       false, 0, 5, 1, false, false, ERR_SIGNATURE, 0 },
+        { "another key's record beyond the data",       true,  0, 9, 1, false, false, ERR_SIGNATURE, 0 },
+        { "another key's record before the data",       true,  0, 2, 1, false, false, ERR_SIGNATURE, 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct core c;
+        struct fault fault = { .text = "" };
+        struct commit_began began;
+        struct node_key other;
+        uint64_t first, last;
+        struct head before, h;
+        core_init(&c, 0);
+        for (unsigned n = 0; n < 4; n++) {
+            struct op op = put("a", n % 2 == 0 ? "1" : "2");
+            run_ok(&c, &op, 1);
+        }
+        assert_false(commit_began(c.committer, &began));
+        assert_int_equal(store_head(c.store, &before, NULL), OK);
+        crypto_sign_keypair(other.pub, other.secret);
+        struct bytes record = { 0 };
+        if (rows[i].garbage)
+            record = heap_copy("\x92\xc4\x03not a record", 15);
+        else if (rows[i].seq > 0)
+            record = record_at(&c, rows[i].ours ? &c.key : &other, rows[i].epoch, rows[i].seq, 0xee);
+        log_change(&c, rows[i].empty, rows[i].cut, rows[i].seq, record);
+        if (record.len > 0)
+            bytes_free(record);
+        uint64_t first_before, last_before;
+        assert_int_equal(log_range(c.store, &first_before, &last_before), OK);
+        core_down(&c);
+        enum err err = core_up(&c, &fault);
+        if (err != rows[i].want)
+            fail_msg("%s: %s (%s)", rows[i].why, err_text(err), fault.text);
+        assert_int_equal(log_range(c.store, &first, &last), OK);
+        assert_int_equal(store_head(c.store, &h, NULL), OK);
+        assert_memory_equal(h.digest, before.digest, DIGEST_LEN);
+        if (err != OK) {
+            assert_true(first == first_before && last == last_before && h.seq == 4 && h.epoch == 1);
+            core_end(&c);
+            continue;
+        }
+        bool raised = commit_began(c.committer, &began);
+        if (raised != (rows[i].to > 1) || h.epoch != rows[i].to || h.seq != (raised ? 5u : 4u))
+            fail_msg("%s: epoch %d at seq %d (%s)", rows[i].why, (int)h.epoch, (int)h.seq, began.why);
+        if (raised && (began.from != 1 || began.to != h.epoch || began.seq != 5 || began.why[0] == '\0' || first != 5 ||
+                       last != 5))
+            fail_msg("%s: from %d to %d, log %d to %d", rows[i].why, (int)began.from, (int)began.to, (int)first, (int)last);
+        core_down(&c);
+        assert_int_equal(core_up(&c, &fault), OK);              /* once only */
+        assert_false(commit_began(c.committer, &began));
+        struct op op = put("b", "3");
+        assert_int_equal(run_ok(&c, &op, 1), h.seq + 1);
+        assert_int_equal(c.told.epoch, rows[i].to);
+        core_end(&c);
+    }
+}
+
+/* Whose log and data these are. And: what the log has complete behind the data is not lost with its damaged end. */
+static void foreign_data(void **state)
 {
     struct core c;
     struct fault fault = { .text = "" };
-    struct log_txn *log;
+    struct head h;
     (void)state;
     core_init(&c, 0);
     struct op a = put("a", "1");
@@ -327,16 +442,114 @@ static void refuses_a_foreign_log(void **state)
     struct node_key right = c.key;
     crypto_sign_keypair(c.key.pub, c.key.secret);
     assert_int_equal(core_up(&c, &fault), ERR_SIGNATURE);
+    log_change(&c, true, 0, 0, (struct bytes){ 0 });
+    core_down(&c);
+    assert_int_equal(core_up(&c, &fault), ERR_SIGNATURE);      /* an empty log does not make the data ours */
+    log_is(&c, 0, 0);
     core_down(&c);
     c.key = right;
     assert_int_equal(core_up(&c, &fault), OK);
-    assert_int_equal(log_begin(c.store, &log, &fault), OK);
-    assert_int_equal(log_cut(log, 0, &fault), OK);
-    assert_int_equal(log_commit(log, &fault), OK);
-    core_down(&c);
-    assert_int_equal(core_up(&c, &fault), ERR_FORK);
-    assert_non_null(strstr(fault.text, "seq 1"));
+    assert_int_equal(store_head(c.store, &h, NULL), OK);
+    assert_int_equal(h.epoch, 2);
     core_end(&c);
+}
+
+static struct bytes data_file(const struct core *c, char path[400])
+{
+    struct fault fault = { .text = "" };
+    struct bytes file;
+    (void)snprintf(path, 400, "%s/data.1/data.mdb", c->dir);
+    if (access(path, F_OK) != 0)
+        (void)snprintf(path, 400, "%s/data.0/data.mdb", c->dir);
+    if (file_read(path, (size_t)64 << 20, &file, &fault) != OK)
+        fail_msg("%s", fault.text);
+    return file;
+}
+
+/* A crash between the two commits that begin the new epoch: the log has it, so the data gets it, and no further one. */
+static void crash_while_an_epoch_begins(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    struct commit_began began;
+    struct head h;
+    char path[400];
+    (void)state;
+    core_init(&c, 0);
+    struct op a = put("a", "1"), b = put("b", "2");
+    run_ok(&c, &a, 1);
+    run_ok(&c, &b, 1);
+    log_change(&c, false, 1, 0, (struct bytes){ 0 });
+    core_down(&c);
+    struct bytes before = data_file(&c, path);
+    assert_int_equal(core_up(&c, &fault), OK);
+    assert_true(commit_began(c.committer, &began));
+    core_down(&c);
+    assert_int_equal(file_replace(path, before, 0644, &fault), OK);
+    assert_int_equal(core_up(&c, &fault), OK);
+    assert_false(commit_began(c.committer, &began));
+    assert_int_equal(store_head(c.store, &h, NULL), OK);
+    assert_true(h.epoch == 2 && h.seq == 3 && h.keys == 2);
+    log_is(&c, 3, 3);
+    /* data that lost its newest commits, a log whose end is damaged: all that is left is applied before it goes */
+    run_ok(&c, &(struct op){ OP_PUT, bytes_of_text("kv"), bytes_of_text("c"), bytes_of_text("3") }, 1);
+    core_down(&c);
+    assert_int_equal(file_replace(path, before, 0644, &fault), OK);
+    struct store_options o = { .dir = c.dir, .mode = STORE_WRITE, .role = STORE_CORE, .boot_id = "boot", .volatile_data = true };
+    assert_int_equal(store_open(&c.store, &o, &fault), OK);
+    log_change(&c, false, 0, 5, bytes_of_text("no record"));
+    store_close(c.store);
+    bytes_free(before);
+    if (core_up(&c, &fault) != OK)
+        fail_msg("%s", fault.text);
+    assert_true(commit_began(c.committer, &began));
+    assert_int_equal(store_head(c.store, &h, NULL), OK);
+    assert_true(h.epoch == 3 && h.seq == 5 && h.keys == 3);
+    log_is(&c, 5, 5);
+    core_end(&c);
+}
+
+/* The log is full to the brim when it is found to be lost. */
+static void lost_and_full_at(uint64_t map)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    uint8_t *value = malloc(16384);
+    uint64_t seq = 0, first, last;
+    struct commit_began began;
+    struct head h;
+    enum err err = OK;
+    core_init(&c, map);
+    for (size_t len = 16384; len > 0; len /= 1024) {    /* the data stays small, the log grows until not even 16 bytes fit */
+        err = OK;
+        for (int i = 0; i < 10000 && err == OK; i++) {
+            randombytes_buf(value, len);
+            struct op op = { OP_PUT, bytes_of_text("kv"), bytes_of_text("key"), bytes_of(value, len) };
+            err = commit_run(c.committer, &op, 1, &seq, &fault);
+        }
+    }
+    free(value);
+    assert_int_equal(err, ERR_FULL);
+    assert_int_equal(log_range(c.store, &first, &last), OK);
+    assert_true(last > 50 && last == seq);
+    log_change(&c, false, last - 1, 0, (struct bytes){ 0 });
+    core_down(&c);
+    if (core_up(&c, &fault) != OK)
+        fail_msg("%s", fault.text);
+    assert_true(commit_began(c.committer, &began));
+    assert_int_equal(store_head(c.store, &h, NULL), OK);
+    assert_true(h.epoch == 2 && h.seq == seq + 1 && h.keys == 1);
+    log_is(&c, seq + 1, seq + 1);
+    struct op op = put("more", "room");
+    assert_int_equal(run_ok(&c, &op, 1), seq + 2);
+    core_end(&c);
+}
+
+static void lost_and_full(void **state)
+{
+    (void)state;
+    for (uint64_t pages = 512; pages < 524; pages++)    /* whatever number of pages is left in the end */
+        lost_and_full_at(pages * 4096);
 }
 
 /* Full: nothing changes, what is there is served, deletes go on, and then there is room again. */
@@ -371,6 +584,54 @@ static void full_store(void **state)
     assert_int_equal(run_ok(&c, &op, 1), good + 1);
     core_end(&c);
     free(value);
+}
+
+/* A disk that takes the log's commit and not the data's, and perhaps not what takes the log back either. "Full" promises
+ * that nothing was changed; where that cannot be kept, it must be another word. */
+static void full_between(void **state)
+{
+    static const size_t zeros = 200000;         /* little in the log, which is compressed, and much in the data */
+    struct rlimit before, tight;
+    unsigned broken = 0, promised = 0;
+    uint8_t *value = calloc(1, zeros);
+    void (*old)(int) = signal(SIGXFSZ, SIG_IGN);
+    (void)state;
+    assert_non_null(value);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    for (unsigned row = 0; row < 18; row++) {        /* whatever pages the log has free */
+        struct core c;
+        struct fault fault = { .text = "" };
+        struct stat st;
+        char path[300];
+        uint64_t seq = 0;
+        core_init(&c, 0);
+        for (unsigned i = 0; i < 10 + row / 6; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "key-%u", i);
+            struct op op = { OP_PUT, bytes_of_text("kv"), bytes_of_text(key), bytes_of(value, zeros) };
+            run_ok(&c, &op, 1);
+        }
+        snprintf(path, sizeof path, "%s/log/data.mdb", c.dir);
+        assert_int_equal(stat(path, &st), 0);
+        tight = before;
+        tight.rlim_cur = (rlim_t)st.st_size + 4096 * (row % 6);
+        struct op late = { OP_PUT, bytes_of_text("kv"), bytes_of_text("late"), bytes_of(value, zeros) };
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        enum err err = commit_run(c.committer, &late, 1, &seq, &fault);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_not_equal(err, OK);
+        struct op more = put("more", "room");
+        run_ok(&c, &more, 1);
+        struct head h;
+        assert_int_equal(store_head(c.store, &h, NULL), OK);
+        promised += err == ERR_FULL;
+        broken += err == ERR_FULL && h.keys != 11 + row / 6;
+        core_end(&c);
+    }
+    (void)signal(SIGXFSZ, old);
+    free(value);
+    print_message("full %u times, of which %u changed something all the same\n", promised, broken);
+    assert_int_equal(broken, 0);
 }
 
 static void time_never_runs_back(void **state)
@@ -409,8 +670,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_change), cmocka_unit_test(log_is_a_chain), cmocka_unit_test(many_parts), cmocka_unit_test(groups),
-        cmocka_unit_test(limits), cmocka_unit_test(log_ahead_of_data), cmocka_unit_test(refuses_a_foreign_log),
-        cmocka_unit_test(full_store), cmocka_unit_test(time_never_runs_back),
+        cmocka_unit_test(limits), cmocka_unit_test(log_ahead_of_data), cmocka_unit_test(lost_logs), cmocka_unit_test(foreign_data),
+        cmocka_unit_test(crash_while_an_epoch_begins), cmocka_unit_test(lost_and_full),
+        cmocka_unit_test(full_store), cmocka_unit_test(full_between), cmocka_unit_test(time_never_runs_back),
     };
     if (sodium_init() < 0)
         return 1;

@@ -30,11 +30,28 @@ static void wrong_files(void **state)
         { "required key missing in a list", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  zones:\n"
           "  - { name: x., file: f }\n  - { name: y. }\n", ":7: core.zones.2.file: missing" },
         { "a list where a map belongs", "node: [1]\n", ":1: node: Expecting MAPPING" },
+        { "a name that is no file's", "node:\n  dir: /x\n  name: a/b\n", ":3: node.name: not letters" },
+        { "a name with a space", "node:\n  dir: /x\n  name: a b\n", ":3: node.name: not letters" },
+        { "a hidden name", "node:\n  dir: /x\n  name: .a\n", ":3: node.name: not letters" },
         { "bad size", "node:\n  dir: /x\n  map_size: 12Q\n", ":3: node.map_size: not a size" },
         { "map too small", "node:\n  dir: /x\n  map_size: 4k\n", ":3: node.map_size: not between" },
         { "bad duration", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  log_retention: { age: 7x }\n",
           ":5: core.log_retention.age: not a duration" },
+        { "bad size of an edge's log", NODE "edge:\n  core_key: " KEY "\n  upstream: [{ publish: tcp://a:1, serve: tcp://a:2 }]\n"
+          "  log_retention:\n    size: lots\n", ":6: edge.log_retention.size: not a size" },
         { "bad flag", NODE "core: { publish: tcp://a:1, serve: tcp://a:2, encrypt: maybe }\n", ":2: core.encrypt: neither" },
+        { "core without nodes", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n", ":2: core.nodes: missing" },
+        { "relay without nodes", NODE "edge:\n  core_key: " KEY "\n  upstream: [{ publish: tcp://a:1, serve: tcp://a:2 }]\n"
+          "  relay: { publish: tcp://a:3, serve: tcp://a:4 }\n", ":5: edge.relay.nodes: missing" },
+        { "bad rate", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  nodes: /n\n  snapshots: { rate: fast }\n",
+          ":6: core.snapshots.rate: not a size" },
+        { "too slow", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  nodes: /n\n  snapshots:\n    rate: 63k\n",
+          ":7: core.snapshots.rate: not between" },
+        { "nobody at once", NODE "edge:\n  core_key: " KEY "\n  upstream: [{ publish: tcp://a:1, serve: tcp://a:2 }]\n"
+          "  relay:\n    publish: tcp://a:1\n    serve: tcp://a:2\n    nodes: /n\n    snapshots: { at_once: 0 }\n",
+          ":9: edge.relay.snapshots.at_once: not a number from 1 to 64" },
+        { "unknown key of snapshots", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  snapshots: { speed: 1 }\n",
+          ":5: core.snapshots.speed: unknown key" },
         { "bad link", NODE "core:\n  publish: udp://a:1\n  serve: tcp://a:2\n", ":3: core.publish: not tcp://" },
         { "link without port", NODE "core:\n  publish: tcp://a\n  serve: tcp://a:2\n", ":3: core.publish: not tcp://" },
         { "bad listen", NODE "dns:\n  listen:\n  - 127.0.0.1@53\n  - 127.0.0.1:53\n", ":5: dns.listen.2: not ADDRESS@PORT" },
@@ -64,10 +81,12 @@ static void whole_file(void **state)
     static const char text[] =
         "node: { name: ams-1, dir: /var/lib/azoth, map_size: 2G }\n"
         "core:\n  publish: tcp://0.0.0.0:7400\n  serve: tcp://0.0.0.0:7401\n  collect: tcp://0.0.0.0:7402\n"
-        "  log_retention: { age: 2d }\n  zones:\n    - { name: example.com., file: /z }\n"
+        "  nodes: /n\n"
+        "  log_retention: { age: 2d }\n  snapshots: { rate: 1500k }\n  zones:\n    - { name: example.com., file: /z }\n"
         "  dns: { listen: [127.0.0.1@5300], proxies: [] }\n  http: { listen: 127.0.0.1@8090 }\n"
         "edge:\n  core_key: " KEY "\n  upstream:\n    - { publish: tcp://core:7400, serve: tcp://core:7401 }\n"
-        "  relay: { publish: ipc:///run/a, serve: ipc:///run/b }\n"
+        "  log_retention: { size: 1G }\n"
+        "  relay: { publish: ipc:///run/a, serve: ipc:///run/b, nodes: /r, snapshots: { at_once: 9 } }\n"
         "dns:\n  listen: [0.0.0.0@53, \"::@53\"]\n  workers: 2\n  cache: 0\n  tcp: { idle: 500ms }\n"
         "log: { level: debug, format: json }\n";
     static const uint8_t zero[32];
@@ -88,6 +107,14 @@ static void whole_file(void **state)
     assert_int_equal(c->edge->upstreams_n, 1);
     assert_null(c->edge->upstreams[0].collect);
     assert_string_equal(c->edge->relay->serve, "ipc:///run/b");
+    assert_int_equal(c->edge->retention_ms, (uint64_t)7 * 86400000);
+    assert_int_equal(c->edge->retention_bytes, (uint64_t)1 << 30);
+    assert_int_equal(c->core->snapshots.rate, 1500 * 1024);
+    assert_int_equal(c->core->snapshots.at_once, 4);
+    assert_int_equal(c->edge->relay_snapshots.rate, (uint64_t)200 << 20);
+    assert_int_equal(c->edge->relay_snapshots.at_once, 9);
+    assert_string_equal(c->core->nodes, "/n");
+    assert_string_equal(c->edge->relay_nodes, "/r");
     assert_null(c->edge->http.listen);
     assert_int_equal(c->dns->listens, 2);
     assert_int_equal(c->dns->workers, 2);

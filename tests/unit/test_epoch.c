@@ -86,7 +86,7 @@ static enum err edge_feed(struct edge *e, struct node *core)
         CHECK(log_reader_get(r, seq, buf[n], RECORD_MAX, &records[n], &need));
     log_reader_end(r);
     log_reader_close(r);
-    struct job job = { JOB_STORE, records, n, UINT64_MAX };
+    struct job job = { .kind = JOB_STORE, .records = records, .n = n, .apply_to = UINT64_MAX };
     edge_do(e, &job, &res, &fault);
     return res.err;
 }
@@ -229,7 +229,7 @@ static void compaction_and_jobs(void **state)
     log_reader_close(r);
     CHECK(edge_thread_open(&w, &e));
     for (int round = 0; round < 2; round++) {
-        struct job job = { JOB_STORE, &record, round == 0 ? 1 : 0, UINT64_MAX };
+        struct job job = { .kind = JOB_STORE, .records = &record, .n = round == 0 ? 1 : 0, .apply_to = UINT64_MAX };
         bool compacted = false, done = false;
         edge_thread_compact(w);
         CHECK(edge_thread_begin(w, &job));

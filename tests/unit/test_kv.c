@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "builder/kv_writer.h"
+#include "replicator/committer.h"
 #include "replicator/replay.h"
 
 /* --- the codec -------------------------------------------------------------------------------------------------- */
@@ -294,14 +295,131 @@ static void a_group_shares_a_sync(void **state)
     done_with(t[0].result, 1);
     assert_int_equal(t[1].result.end, KV_REFUSED);      /* what stands before it in the group counts */
     assert_int_equal(t[1].result.version.seq, 1);
-    done_with(t[2].result, 2);
+    done_with(t[2].result, 1);
     assert_int_equal(t[3].result.err, ERR_LIMIT);
-    done_with(t[4].result, 3);
-    done_with(t[5].result, 4);
-    entry_is(&b, "a", "1", 3, "w");
+    done_with(t[4].result, 2);                          /* writes a/1 anew: its version must be another */
+    done_with(t[5].result, 2);
+    entry_is(&b, "a", "1", 2, "w");
     entry_is(&b, "a", "2", 0, NULL);
-    assert_int_equal(b.told, 4);
+    assert_int_equal(b.told, 2);
     assert_int_equal(kv_commit(b.committer, &list[1], 1), 0);       /* refused again: nothing is synced */
+    kv_bed_close(&b);
+}
+
+/* Who is told a version may replace exactly what he wrote: no two writes of a key have the same. */
+static void a_version_names_one_write(void **state)
+{
+    struct kv_bed b;
+    struct op ops[] = { kv_put("a", "k", "1"), kv_put("a", "k", "2"), kv_del("a", "k"), kv_put("a", "k", "3"),
+                        kv_put("b", "k", "4") };
+    struct kv_txn t[5], *list[5];
+    (void)state;
+    kv_bed_open(&b, 0);
+    for (size_t i = 0; i < 5; i++) {
+        t[i] = (struct kv_txn){ .ops = &ops[i], .n = 1 };
+        list[i] = &t[i];
+    }
+    assert_int_equal(kv_commit(b.committer, list, 5), 1);
+    for (size_t i = 0; i < 4; i++)
+        done_with(t[i].result, i + 1);
+    done_with(t[4].result, 4);              /* the same key of another namespace is another key */
+    entry_is(&b, "a", "k", 4, "3");
+    entry_is(&b, "b", "k", 4, "4");
+    kv_bed_close(&b);
+}
+
+/* What changes nothing has the version of what stands before it, and joins nothing. */
+static void what_changes_nothing(void **state)
+{
+    struct kv_bed b;
+    struct op del = kv_del("a", "none"), puts[] = { kv_put("a", "1", "x"), kv_put("a", "2", "y") };
+    struct op both[] = { kv_put("a", "none", "z"), kv_del("a", "none") };
+    struct kv_txn t[] = { { .ops = &del, .n = 1 }, { .ops = &puts[0], .n = 1 }, { .ops = both, .n = 2 },
+                          { .ops = &puts[1], .n = 1 } };
+    struct kv_txn *list[] = { &t[0], &t[1], &t[2], &t[3] };
+    (void)state;
+    kv_bed_open(&b, 0);
+    assert_int_equal(kv_commit(b.committer, list, 4), 1);
+    done_with(t[0].result, 0);
+    for (size_t i = 1; i < 4; i++)
+        done_with(t[i].result, 1);
+    entry_is(&b, "a", "2", 1, "y");
+    entry_is(&b, "a", "none", 0, NULL);
+    assert_int_equal(b.told, 1);
+    assert_int_equal(kv_commit(b.committer, list, 1), 1);       /* alone, too */
+    done_with(t[0].result, 1);
+    assert_int_equal(b.told, 1);
+    kv_bed_close(&b);
+}
+
+/* Joined as long as the record goes out with its head; then the next transaction of the log begins, in the same sync. */
+static void small_ones_are_joined(void **state)
+{
+    enum { N = 3000, LARGE = 1700 };
+    static struct op ops[N], many[2 * JOINT_OPS];
+    static struct kv_txn t[N], *list[N];
+    static char keys[N][8], more[2 * JOINT_OPS][8];
+    static uint8_t noise[N + 100000];
+    struct kv_bed b;
+    uint64_t seqs[2 * JOINT_OPS], last = 0;
+    (void)state;
+    randombytes_buf_deterministic(noise, sizeof noise, (const uint8_t[randombytes_SEEDBYTES]){ 7 });
+    kv_bed_open(&b, 0);
+    for (size_t i = 0; i < N; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "%zu", i);
+        ops[i] = (struct op){ OP_PUT, bytes_of_text("a"), bytes_of_text(keys[i]), bytes_of(noise + i, i == LARGE ? 100000 : 90) };
+        t[i] = (struct kv_txn){ .ops = &ops[i], .n = 1 };
+        list[i] = &t[i];
+    }
+    for (size_t i = 0; i < ROWS(many); i++) {
+        (void)snprintf(more[i], sizeof more[i], "m%zu", i);
+        many[i] = (struct op){ OP_PUT, bytes_of_text("a"), bytes_of_text(more[i]), bytes_of_text("v") };
+    }
+    t[10].ops = many;                       /* so many that nothing stands beside it */
+    t[10].n = ROWS(many);
+    t[10].seqs = seqs;
+    assert_int_equal(kv_commit(b.committer, list, N), 1);
+    for (size_t i = 0; i < N; i++) {
+        struct bytes value;
+        uint64_t told = t[i].result.version.seq, seq = 0;
+        assert_int_equal(t[i].result.end, KV_DONE);
+        assert_true(kv_bed_get(&b, "a", t[i].ops[0].key, &seq, &value));
+        bytes_free(value);
+        if (seq != told || told < last || told > last + 1 || (told == last && i > 0 && (i == 10 || i == 11 || i == LARGE || i == LARGE + 1)))
+            fail_msg("transaction %zu: told %llu, stored %llu, before it %llu", i, (unsigned long long)told,
+                     (unsigned long long)seq, (unsigned long long)last);
+        last = told;
+    }
+    for (size_t i = 0; i < ROWS(many); i++)
+        assert_true(seqs[i] == t[10].result.version.seq);
+    assert_true(b.told == last && last > 5 && last < 20);       /* some 540 changes fit */
+    assert_int_equal(b.inlined, last - 1);                      /* all but the large one's */
+    kv_bed_close(&b);
+}
+
+/* A transaction of another kind ends what was joined; all of it is one sync. */
+static void other_transactions_between(void **state)
+{
+    struct kv_bed b;
+    struct op one = kv_put("a", "1", "x"), two = kv_put("a", "2", "y"), raw = kv_put("raw", "k", "v");
+    struct fault fault = { "" };
+    uint64_t seq[4], epoch_seq;
+    (void)state;
+    kv_bed_open(&b, 0);
+    assert_int_equal(commit_stage_kv(b.committer, &one, 1, &seq[0], NULL, &fault), OK);
+    assert_int_equal(commit_stage(b.committer, &raw, 1, &seq[1], &fault), OK);
+    assert_int_equal(commit_stage(b.committer, &raw, 1, &seq[2], &fault), OK);
+    assert_int_equal(commit_stage_kv(b.committer, &two, 1, &seq[3], NULL, &fault), OK);
+    assert_true(seq[0] == 1 && seq[1] == 2 && seq[2] == 2 && seq[3] == 3 && b.told == 0);
+    assert_int_equal(commit_stage_epoch(b.committer, 2, &epoch_seq, &fault), ERR_NOTNOW);
+    assert_int_equal(commit_flush(b.committer, &fault), OK);
+    assert_int_equal(b.told, 3);
+    entry_is(&b, "a", "1", 1, "x");
+    entry_is(&b, "a", "2", 3, "y");
+    assert_int_equal(commit_stage_kv(b.committer, &one, 1, &seq[0], NULL, &fault), OK);
+    commit_close(b.committer);              /* joined, never flushed: nothing of it is there */
+    assert_int_equal(commit_open(&b.committer, b.store, &b.key, kv_bed_told, &b, &fault), OK);
+    entry_is(&b, "a", "1", 1, "x");
     kv_bed_close(&b);
 }
 
@@ -402,7 +520,7 @@ static void what_waits_goes_together(void **state)
     pthread_mutex_unlock(&gate.lock);
     wait_for(&w, N);
     for (size_t i = 0; i < N; i++)
-        done_with(t[i].result, i + 1);          /* in order of arrival */
+        done_with(t[i].result, 1);
     const struct kv_writer_stats *s = kv_writer_stats(writer);
     assert_true(stat_get(&s->done) == N && stat_get(&s->ops) == N && stat_get(&s->syncs) == 1);
     assert_int_equal(stat_get(&s->groups[6]), 1);       /* 33 to 64 */
@@ -453,6 +571,8 @@ int main(void)
         cmocka_unit_test(value_rows), cmocka_unit_test(value_sizes), cmocka_unit_test(version_texts),
         cmocka_unit_test(versions), cmocka_unit_test(conditions), cmocka_unit_test(conditions_look_back),
         cmocka_unit_test(limits), cmocka_unit_test(parts), cmocka_unit_test(a_group_shares_a_sync),
+        cmocka_unit_test(a_version_names_one_write), cmocka_unit_test(what_changes_nothing),
+        cmocka_unit_test(small_ones_are_joined), cmocka_unit_test(other_transactions_between),
         cmocka_unit_test(a_group_around_one_too_large), cmocka_unit_test(a_broken_entry),
         cmocka_unit_test(what_waits_goes_together), cmocka_unit_test(the_end_tells_everybody),
     };

@@ -1,6 +1,7 @@
 #include "tests/util.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,18 +9,8 @@
 #include "base/clock.h"
 #include "replicator/link.h"
 #include "replicator/message.h"
+#include "tests/unit/ports.h"
 #include "tests/unit/replicator_dir.h"
-
-/* A TCP port that is free right now. */
-static unsigned free_port(void)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-    close(fd);
-    return ntohs(a.sin_port);
-}
 
 static struct link *open_ok(enum link_kind kind, const char *address)
 {
@@ -241,11 +232,46 @@ static void sizes_are_bounded(void **state)
     free(big);
 }
 
+/* An edge that finds no good upstream opens its links again and again. Another socket keeps nanomsg itself open. */
+static unsigned descriptors(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    unsigned n = 0;
+    if (d == NULL)
+        return 0;
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n;
+}
+
+static void opened_again_and_again(void **state)
+{
+    static const struct { enum link_kind kind, to; } rows[] = { { LINK_SUB, LINK_PUB }, { LINK_REQ, LINK_REP }, { LINK_PUSH, LINK_PULL } };
+    char address[64], nobody[64];
+    (void)state;
+    snprintf(nobody, sizeof nobody, "tcp://127.0.0.1:%u", free_port());
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(address, sizeof address, "tcp://127.0.0.1:%u", free_port());
+        struct link *server = open_ok(rows[i].to, address);
+        unsigned before = descriptors();
+        for (int n = 0; n < 100; n++) {
+            link_close(open_ok(rows[i].kind, address));
+            link_close(open_ok(rows[i].kind, nobody));
+        }
+        uint64_t end = clock_mono_ms() + 20000;
+        while (descriptors() > before && clock_mono_ms() < end)     /* the server's ends of them close a little later */
+            poll(NULL, 0, 20);
+        assert_true(descriptors() <= before);
+        link_close(server);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_that_work), cmocka_unit_test(files_stay), cmocka_unit_test(wrong_addresses), cmocka_unit_test(address_in_use),
-        cmocka_unit_test(request_and_reply), cmocka_unit_test(late_replies), cmocka_unit_test(sizes_are_bounded),
+        cmocka_unit_test(opened_again_and_again), cmocka_unit_test(request_and_reply), cmocka_unit_test(late_replies), cmocka_unit_test(sizes_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,6 +115,11 @@ static void brake(void **state)
     assert_int_equal(dropped, 0);
     assert_true(log_brake_pass(&b, 40000, 5, &dropped));
     assert_int_equal(dropped, 0);
+    b = (struct log_brake){ 0 };
+    assert_true(log_brake_pass_in(&b, 1000, LOG_SLOW_MS, 1, &dropped));
+    assert_false(log_brake_pass_in(&b, 1000 + LOG_SLOW_MS - 1, LOG_SLOW_MS, 1, &dropped));
+    assert_true(log_brake_pass_in(&b, 1000 + LOG_SLOW_MS, LOG_SLOW_MS, 1, &dropped));
+    assert_int_equal(dropped, 1);
 }
 
 int main(void)

@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/msg.h"
 #include "replicator/encode.h"
 #include "tests/sim/model.h"
@@ -217,6 +218,74 @@ static void encoder_round_trip(void **state)
     free(noise);
 }
 
+/* The same ops, encrypted: nobody without the key reads them, all else is as before; the largest op still is a record. */
+static void secrets(void **state)
+{
+    static uint8_t value[STORE_VALUE_MAX], nskey[STORE_KEY_MAX];
+    static const size_t sizes[] = { 0, 1, 20000, STORE_VALUE_MAX };
+    uint8_t cluster[CLUSTER_LEN] = { 1 }, secret[RECORD_SECRET_KEY_LEN] = { 7 }, wrong[RECORD_SECRET_KEY_LEN] = { 8 };
+    struct node_key key = key_of(3);
+    struct position now, at = { .epoch = 2, .seq = 10 };
+    struct head h = { .epoch = 2, .seq = 11, .cohorts_n = 1, .cohorts = { { "all", 0 } } };
+    struct signed_head sh;
+    struct encoder *e;
+    struct record rec;
+    struct bytes bytes;
+    struct arena a;
+    struct op *ops;
+    size_t n;
+    (void)state;
+    randombytes_buf_deterministic(value, sizeof value, secret);
+    memset(nskey, 'k', sizeof nskey);
+    arena_init(&a);
+    assert_int_equal(encoder_open(&e, cluster, &key), OK);
+    for (size_t i = 0; i < ROWS(sizes); i++) {
+        struct op op = { OP_PUT, bytes_of_text("a-namespace_of.32-bytes-in-all-0"), bytes_of(nskey, sizeof nskey), bytes_of(value, sizes[i]) };
+        encoder_secret(e, 0x1234, secret);
+        encoder_begin(e, &at, 2, 777, &op, 1);
+        assert_int_equal(encoder_part(e, &now), OK);
+        memcpy(h.chain, now.chain, CHAIN_LEN);
+        memcpy(h.cluster, cluster, CLUSTER_LEN);
+        head_sign(&sh, &h, &key);
+        assert_int_equal(encoder_record(e, &sh, &bytes, NULL), OK);
+        assert_int_equal(record_read(bytes, &rec), OK);
+        assert_int_equal(record_verify(&rec, key.pub), OK);
+        assert_int_equal(rec.key_id, 0x1234);
+        assert_true(memmem(bytes.ptr, bytes.len, nskey, 16) == NULL && memmem(bytes.ptr, bytes.len, "namespace", 9) == NULL);
+        assert_int_equal(record_ops(&rec, &a, &ops, &n), ERR_KEY);
+        assert_int_equal(record_decrypt(&rec, wrong, &a), ERR_BAD);
+        struct record cut = rec;
+        cut.ops.len--;
+        assert_int_equal(record_decrypt(&cut, secret, &a), ERR_BAD);
+        assert_int_equal(record_decrypt(&rec, secret, &a), OK);
+        assert_int_equal(rec.key_id, 0);
+        assert_int_equal(record_ops(&rec, &a, &ops, &n), OK);
+        assert_true(n == 1 && bytes_equal(ops[0].key, op.key) && bytes_equal(ops[0].value, op.value));
+        encoder_secret(e, 0, NULL);             /* switched off */
+        encoder_begin(e, &at, 2, 777, &op, 1);
+        assert_int_equal(encoder_part(e, &now), OK);
+        memcpy(h.chain, now.chain, CHAIN_LEN);
+        head_sign(&sh, &h, &key);
+        assert_int_equal(encoder_record(e, &sh, &bytes, NULL), OK);
+        assert_int_equal(record_read(bytes, &rec), OK);
+        assert_int_equal(rec.key_id, 0);
+        arena_reset(&a);
+    }
+    /* a record that names a key must have room for nonce and tag */
+    uint8_t buf[400], chain[CHAIN_LEN];
+    for (size_t len = RECORD_SECRET_EXTRA - 1; len <= RECORD_SECRET_EXTRA; len++) {
+        uint8_t whole[600];
+        struct record_body b = { .epoch = 1, .seq = 1, .more = true, .key_id = 5, .ops = bytes_of(value, len) };
+        struct wr w = wr_over(buf, sizeof buf), out = wr_over(whole, sizeof whole);
+        record_body_put(&w, &b);
+        record_chain(wr_done(&w), chain);
+        record_put(&out, wr_done(&w), chain, NULL, &key);
+        assert_int_equal(record_read(wr_done(&out), &rec), len < RECORD_SECRET_EXTRA ? ERR_BAD : OK);
+    }
+    encoder_close(e);
+    arena_release(&a);
+}
+
 static const struct { const char *why; struct position at; uint64_t epoch, seq, part; bool prev_fits; enum err want; } joins[] = {
     { "the next one",               { .epoch = 1, .seq = 4 },                           1, 5, 0, true,  OK },
     { "first record",               { .epoch = 0, .seq = 0 },                           1, 1, 0, true,  OK },
@@ -268,6 +337,18 @@ static void node_keys(void **state)
     assert_memory_equal(pub, made.pub, 32);
     assert_int_equal(node_key_make(dir, true, &again, &fault), OK);
     assert_memory_not_equal(again.secret, made.secret, 64);
+    for (unsigned round = 0; round < 3; round++) {          /* node.pub of another key, then right, then gone */
+        char pub_path[300];
+        struct bytes is;
+        snprintf(pub_path, sizeof pub_path, "%s/node.pub", dir);
+        if (round == 2)
+            assert_int_equal(unlink(pub_path), 0);
+        assert_int_equal(node_pub_keep(dir, &made, &fault), OK);
+        assert_int_equal(file_read(pub_path, 4096, &is, &fault), OK);
+        assert_int_equal(node_pub_parse((const char *)is.ptr, pub), OK);
+        assert_memory_equal(pub, made.pub, 32);
+        free((void *)(uintptr_t)is.ptr);
+    }
     int fd = open(path, O_WRONLY);
     assert_int_equal(pwrite(fd, "AAAA", 4, 20), 4);      /* one half no longer fits the other */
     close(fd);
@@ -376,11 +457,11 @@ static void reply_round_trip(void **state)
     assert_int_equal(reply_read(wr_done(&w), &r), OK);
     assert_false(r.has_head);
     w = wr_over(buf, sizeof buf);
-    reply_hello_put(&w, nonce, cluster, 3, 4, "core-1");
+    reply_hello_put(&w, nonce, cluster, 3, 4, "core-1", key.pub);
     assert_int_equal(reply_read(wr_done(&w), &r), OK);
     assert_true(r.type == MESSAGE_HELLO && r.first == 3 && r.last == 4 && bytes_equal(r.text, bytes_of_text("core-1")));
     w = wr_over(buf, sizeof buf);
-    reply_error_put(&w, REPLY_UNKNOWN, "no");
+    reply_error_put(&w, REPLY_UNKNOWN, "no", 0);
     assert_int_equal(reply_read(wr_done(&w), &r), OK);
     assert_true(r.type == MESSAGE_ERROR && r.code == REPLY_UNKNOWN);
     bytes_free(record);
@@ -391,7 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prefixes_are_short), cmocka_unit_test(flipped_bits_are_seen), cmocka_unit_test(other_key_is_refused),
         cmocka_unit_test(head_and_body_agree), cmocka_unit_test(shape_rows), cmocka_unit_test(ops_rows),
-        cmocka_unit_test(encoder_round_trip), cmocka_unit_test(join_rows), cmocka_unit_test(node_keys),
+        cmocka_unit_test(encoder_round_trip), cmocka_unit_test(secrets), cmocka_unit_test(join_rows), cmocka_unit_test(node_keys),
         cmocka_unit_test(pub_rows), cmocka_unit_test(announce_round_trip), cmocka_unit_test(request_rows),
         cmocka_unit_test(reply_round_trip),
     };

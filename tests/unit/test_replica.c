@@ -1,136 +1,7 @@
 #include "tests/util.h"
 
 #include "base/msg.h"
-#include "replicator/replica.h"
-#include "tests/sim/model.h"
-
-/* A replica with a core that made a few records; jobs are done in the head: the log and the data just follow. */
-struct bed {
-    struct model_core core;
-    struct replica *r;
-    struct position log, applied;
-    uint64_t complete, now;
-    struct todo t;
-    uint8_t msg[8192];
-};
-
-static void bed_open(struct bed *b, unsigned upstreams)
-{
-    struct replica_options o = { .cohort = "all", .node = "unit", .upstreams = upstreams, .seed = 5 };
-    struct replica_start at = { .complete = 0 };
-    memset(b, 0, sizeof *b);
-    model_open(&b->core, 11);
-    memcpy(o.core_pub, b->core.key.pub, 32);
-    b->now = 1000;
-    assert_int_equal(replica_open(&b->r, &o, &at, b->now), OK);
-}
-static void bed_close(struct bed *b)
-{
-    replica_close(b->r);
-    model_close(&b->core);
-}
-static struct replica_figures figures(struct bed *b)
-{
-    struct replica_figures f;
-    replica_figures(b->r, b->now, &f);
-    return f;
-}
-static bool noted(const struct todo *t, enum note_kind kind)
-{
-    for (unsigned i = 0; i < t->notes_n; i++)
-        if (t->notes[i].kind == kind)
-            return true;
-    return false;
-}
-
-/* Does the job of b->t, with that result. */
-static void job(struct bed *b, enum err err)
-{
-    struct job_result res = { .err = err };
-    struct record rec;
-    enum job_kind kind = b->t.job.kind;
-    assert_int_not_equal(kind, JOB_NONE);
-    for (size_t i = 0; i < b->t.job.n && err != ERR_FULL; i++) {
-        assert_int_equal(record_read(b->t.job.records[i], &rec), OK);
-        assert_int_equal(record_joins(&b->log, &rec), OK);
-        position_move(&b->log, &rec);
-        if (!rec.more) {
-            b->complete = rec.seq;
-            if (err == OK)
-                b->applied = b->log;
-        }
-    }
-    if (kind == JOB_STORE && err == OK && b->complete == b->log.seq)
-        b->applied = b->log;
-    if (kind == JOB_COPY && err == OK) {
-        b->log = b->applied = (struct position){ 0 };
-        b->complete = 0;
-    }
-    res.log = b->log;
-    res.applied = b->applied;
-    res.complete = b->complete;
-    replica_stored(b->r, &res, b->now, &b->t);
-}
-
-static enum err hear(struct bed *b, const struct signed_head *sh, struct bytes record)
-{
-    struct wr w = wr_over(b->msg, sizeof b->msg);
-    announce_put(&w, sh, record);
-    return replica_announce(b->r, wr_done(&w), b->now, &b->t);
-}
-static struct signed_head head_at(struct bed *b, uint64_t seq)
-{
-    struct record rec;
-    assert_int_equal(record_read(b->core.log[seq], &rec), OK);
-    return rec.signed_head;
-}
-static enum err hear_seq(struct bed *b, uint64_t seq)
-{
-    struct signed_head sh = head_at(b, seq);
-    return hear(b, &sh, b->core.log[seq]);
-}
-
-static enum err reply(struct bed *b, uint64_t first, uint64_t last, uint64_t after, uint64_t n, bool head)
-{
-    struct wr w = wr_over(b->msg, sizeof b->msg);
-    reply_records_put(&w, after, first, last, head ? &b->core.signed_head : NULL, (uint32_t)n);
-    for (uint64_t i = 1; i <= n; i++)
-        msg_put_bin(&w, b->core.log[after + i]);
-    return replica_reply(b->r, wr_done(&w), b->now, &b->t);
-}
-static enum err greet(struct bed *b)
-{
-    uint8_t nonce[NONCE_LEN] = { 0 };
-    struct wr w = wr_over(b->msg, sizeof b->msg);
-    reply_hello_put(&w, nonce, b->core.cluster, 0, 0, "core");
-    return replica_reply(b->r, wr_done(&w), b->now, &b->t);
-}
-static struct request asked(const struct bed *b)
-{
-    struct request q;
-    assert_true(b->t.ask.len > 0);
-    assert_int_equal(request_read(b->t.ask, &q), OK);
-    return q;
-}
-
-/* Up to seq in the log and the data, live. */
-static void bring_to(struct bed *b, uint64_t seq)
-{
-    for (uint64_t i = b->log.seq + 1; i <= seq; i++) {
-        assert_int_equal(hear_seq(b, i), OK);
-        assert_int_equal(b->t.job.n, 1);
-        job(b, OK);
-    }
-    assert_int_equal(figures(b).state, REPLICA_LIVE);
-    assert_int_equal(figures(b).applied.seq, seq);
-}
-
-static void commits(struct bed *b, unsigned n)
-{
-    struct rnd rnd = rnd_seed(3);
-    for (unsigned i = 0; i < n; i++)
-        model_commit(&b->core, &rnd, 1, false);
-}
+#include "tests/unit/replica_bed.h"
 
 /* --- the ordinary way --------------------------------------------------------------------------------------------------- */
 static void first_contact(void **state)
@@ -344,20 +215,17 @@ static void bad_record_in_a_reply(void **state)
 }
 
 /* --- forks and digests --------------------------------------------------------------------------------------------------------- */
+/* From the todo that lost the place. */
 static void copies_all(struct bed *b, uint64_t to)
 {
-    assert_int_equal(b->t.job.kind, JOB_COPY);
+    struct snap snap;
     assert_int_equal(figures(b).state, REPLICA_COPYING);
-    job(b, OK);
-    assert_int_equal(asked(b).after, 0);
-    assert_int_equal(reply(b, 1, to, 0, to, true), OK);
-    assert_int_equal(b->t.job.n, to);
-    job(b, OK);
-    assert_int_equal(b->t.job.kind, JOB_FLIP);
-    assert_int_equal(figures(b).state, REPLICA_COPYING);
-    job(b, OK);
+    assert_int_equal(b->t.job.kind, JOB_NONE);
+    snap_make(b, &snap, to, 2, 0);
+    copies(b, &snap);
+    assert_int_equal(figures(b).applied.seq, to);
+    tick(b);
     assert_int_equal(figures(b).state, REPLICA_LIVE);
-    assert_true(noted(&b->t, NOTE_COPIED));
 }
 
 /* A new epoch that goes on from our very head is just the next record. */
@@ -433,23 +301,23 @@ static void same_seq_other_chain(void **state)
 static void wrong_digest_copies_once_then_stops(void **state)
 {
     struct bed b;
+    struct snap snap;
     struct rnd rnd = rnd_seed(79);
     (void)state;
     bed_open(&b, 1);
     commits(&b, 3);
     bring_to(&b, 3);
     model_commit(&b.core, &rnd, 1, true);
-    struct position was = b.applied;
     assert_int_equal(hear_seq(&b, 4), OK);
     job(&b, ERR_DIGEST);
-    assert_true(noted(&b.t, NOTE_MISMATCH));
-    assert_int_equal(b.t.job.kind, JOB_COPY);
-    job(&b, OK);
-    assert_int_equal(reply(&b, 1, 4, 0, 4, true), OK);
-    b.log = b.applied = was;                    /* the copy is given up: back to the old data */
-    b.complete = was.seq;
-    struct job_result res = { .err = ERR_DIGEST, .log = was, .applied = was, .complete = was.seq };
-    replica_stored(b.r, &res, b.now, &b.t);
+    assert_true(noted(&b.t, NOTE_MISMATCH) && figures(&b).state == REPLICA_COPYING);
+    struct request q = asked(&b);               /* the records are good: the snapshot must be behind them */
+    assert_true(q.type == MESSAGE_MANIFEST && q.epoch == 1 && q.seq == 4 && q.offset == 0);
+    snap_make(&b, &snap, 4, 1, 0);
+    copies(&b, &snap);
+    model_commit(&b.core, &rnd, 1, true);
+    assert_int_equal(hear_seq(&b, 5), OK);
+    job(&b, ERR_DIGEST);
     assert_true(noted(&b.t, NOTE_STOPPED) && figures(&b).stopped && b.t.job.kind == JOB_NONE && b.t.ask.len == 0);
     b.now += 100;
     model_sign(&b.core);                        /* heads are still heard and sent on, nothing is applied */
@@ -458,9 +326,34 @@ static void wrong_digest_copies_once_then_stops(void **state)
     b.core.epoch = 2;                           /* until a new epoch repairs it */
     b.now += 120000;
     model_commit(&b.core, &rnd, 1, false);
-    assert_int_equal(hear_seq(&b, 5), OK);
+    assert_int_equal(hear_seq(&b, 6), OK);
     assert_false(figures(&b).stopped);
-    assert_int_equal(b.t.job.kind, JOB_COPY);
+    q = asked(&b);
+    assert_true(q.type == MESSAGE_MANIFEST && q.epoch == 2 && q.seq == 0);
+    bed_close(&b);
+}
+
+/* What fits behind a copy clears it of suspicion: the next mismatch copies again. */
+static void wrong_digest_later_copies_again(void **state)
+{
+    struct bed b;
+    struct snap snap;
+    struct rnd rnd = rnd_seed(80);
+    (void)state;
+    bed_open(&b, 1);
+    commits(&b, 3);
+    bring_to(&b, 3);
+    for (uint64_t seq = 4; seq <= 6; seq += 2) {
+        model_commit(&b.core, &rnd, 1, true);
+        assert_int_equal(hear_seq(&b, seq), OK);
+        job(&b, ERR_DIGEST);
+        assert_true(!figures(&b).stopped && figures(&b).state == REPLICA_COPYING);
+        snap_make(&b, &snap, seq, 1, 0);
+        copies(&b, &snap);
+        model_commit(&b.core, &rnd, 1, false);
+        assert_int_equal(hear_seq(&b, seq + 1), OK);
+        job(&b, OK);
+    }
     bed_close(&b);
 }
 
@@ -504,6 +397,7 @@ static void silence_changes_the_upstream(void **state)
     assert_in_range(changed, 1000 + REPLICA_SILENCE_MS, 1000 + REPLICA_SILENCE_MS + 100);
     assert_int_equal(b.t.upstream, 1);
     assert_int_equal(asked(&b).type, MESSAGE_HELLO);
+    assert_int_equal(greet(&b), OK);
     b.now += 500;
     model_sign(&b.core);                        /* the same seq at a later time is */
     assert_int_equal(hear(&b, &b.core.signed_head, (struct bytes){ 0 }), OK);
@@ -513,21 +407,46 @@ static void silence_changes_the_upstream(void **state)
     bed_close(&b);
 }
 
-static void log_that_begins_later(void **state)
+/* first > our place: another upstream may reach back, once; then a snapshot. Emptied logs may be filling up again. */
+static const struct { const char *why; unsigned upstreams; uint64_t first, last, wait_ms; } short_rows[] = {
+    { "begins behind us, one upstream",     1, 4, 6, 0 },
+    { "begins behind us, two upstreams",    2, 4, 6, 0 },
+    { "empty while the head is ahead",      1, 0, 0, REPLICA_RETRY_MS },
+    { "empty while the head is ahead, two", 2, 0, 0, REPLICA_RETRY_MS },
+};
+static void short_log_rows(void **state)
 {
-    struct bed b;
     (void)state;
-    bed_open(&b, 2);
-    commits(&b, 6);
-    bring_to(&b, 1);
-    assert_int_equal(hear_seq(&b, 6), OK);
-    assert_int_equal(reply(&b, 4, 6, 1, 0, true), OK);
-    assert_true(noted(&b.t, NOTE_SERVER_LOG) && b.t.job.kind == JOB_NONE && b.t.ask.len == 0);
-    assert_true(b.t.notes[0].a == 2 && b.t.notes[0].b == 4);
-    b.now += REPLICA_RETRY_MS;
-    replica_tick(b.r, b.now, &b.t);
-    assert_true(b.t.change && b.t.upstream == 1);
-    bed_close(&b);
+    for (size_t i = 0; i < ROWS(short_rows); i++) {
+        struct bed b;
+        struct snap snap;
+        unsigned changes = 0;
+        bed_open(&b, short_rows[i].upstreams);
+        commits(&b, 6);
+        bring_to(&b, 1);
+        assert_int_equal(hear_seq(&b, 6), OK);
+        uint64_t since = b.now;
+        while (asked(&b).type != MESSAGE_MANIFEST && b.now < since + 60000) {
+            if (asked(&b).type == MESSAGE_RECORDS)
+                assert_int_equal(reply(&b, short_rows[i].first, short_rows[i].last, 1, 0, true), OK);
+            else
+                assert_int_equal(greet(&b), OK);
+            changes += b.t.change;
+            until_asked(&b, 60000);
+        }
+        assert_int_equal(asked(&b).type, MESSAGE_MANIFEST);
+        if (changes != short_rows[i].upstreams - 1 || b.now < since + short_rows[i].wait_ms / 2)
+            fail_msg("%s: %u changes, after %llu ms", short_rows[i].why, changes, (unsigned long long)(b.now - since));
+        assert_true(asked(&b).seq == 2 && asked(&b).epoch == 1);
+        assert_int_equal(figures(&b).state, REPLICA_CATCHING_UP);   /* until there is a snapshot */
+        snap_make(&b, &snap, 5, 1, 0);
+        copies(&b, &snap);
+        assert_int_equal(asked(&b).after, 5);                       /* and on behind it */
+        assert_int_equal(reply(&b, 5, 6, 5, 1, true), OK);
+        job(&b, OK);
+        assert_int_equal(figures(&b).state, REPLICA_LIVE);
+        bed_close(&b);
+    }
 }
 
 /* Its heads come, its log has nothing for us: a relay that is full, say. upstreams: in the list. */
@@ -571,78 +490,59 @@ static void heads_without_records(void **state)
     }
 }
 
-/* A relay without the log's begin gets it anew, from an upstream that has it. */
-static void log_is_made_whole(void **state)
+/* At the first timeout, on a new connection: a broken one is silent for ever. */
+static void lost_reply_is_asked_for_again(void **state)
 {
     struct bed b;
     (void)state;
     bed_open(&b, 2);
     commits(&b, 3);
-    bring_to(&b, 3);
-    replica_tick(b.r, b.now, &b.t);
-    assert_int_equal(greet(&b), OK);
-    replica_tick(b.r, b.now, &b.t);
-    assert_int_equal(b.t.ask.len, 0);           /* nobody needs it */
-    replica_rebuild(b.r);
-    replica_tick(b.r, b.now, &b.t);
-    assert_int_equal(asked(&b).after, 0);
-    assert_int_equal(reply(&b, 3, 3, 0, 0, true), OK);      /* this one has not got it either */
-    assert_int_equal(b.t.job.kind, JOB_NONE);
-    for (uint64_t end = b.now + 20000; b.now < end && b.t.ask.len == 0; b.now += 500) {
-        model_sign(&b.core);
-        assert_int_equal(hear(&b, &b.core.signed_head, (struct bytes){ 0 }), OK);
-        replica_tick(b.r, b.now, &b.t);
-    }
-    assert_int_equal(asked(&b).after, 0);       /* now it has */
-    assert_int_equal(reply(&b, 1, 3, 0, 1, true), OK);
-    assert_true(noted(&b.t, NOTE_LOG_SHORT));
-    copies_all(&b, 3);
-    replica_tick(b.r, b.now, &b.t);
-    assert_int_equal(b.t.ask.len, 0);           /* once */
-    bed_close(&b);
-}
-
-static void lost_reply_is_asked_for_again(void **state)
-{
-    struct bed b;
-    (void)state;
-    bed_open(&b, 1);
-    commits(&b, 3);
     bring_to(&b, 1);
     assert_int_equal(hear_seq(&b, 3), OK);
     assert_int_equal(asked(&b).after, 1);
-    for (uint64_t t = 0; t < REPLICA_FETCH_MS; t += 1000) {
-        b.now += 1000;
-        model_sign(&b.core);
-        assert_int_equal(hear(&b, &b.core.signed_head, (struct bytes){ 0 }), OK);
-        replica_tick(b.r, b.now, &b.t);
-    }
-    assert_int_equal(asked(&b).type, MESSAGE_HELLO);
+    uint64_t since = b.now;
+    b.t.ask.len = 0;
+    until_asked(&b, 30000);
+    assert_true(b.t.change && b.t.upstream == 0 && asked(&b).type == MESSAGE_HELLO);
+    assert_in_range(b.now - since, REPLICA_FETCH_MS, REPLICA_FETCH_MS + 100);
+    since = b.now;
+    b.t.ask.len = 0;                            /* hello too, over the new one: the next upstream */
+    until_asked(&b, 30000);
+    assert_true(b.t.change && b.t.upstream == 1 && asked(&b).type == MESSAGE_HELLO);
+    assert_in_range(b.now - since, REPLICA_HELLO_MS, REPLICA_HELLO_MS + 100);
+    assert_int_equal(figures(&b).timeouts, 2);
     assert_int_equal(greet(&b), OK);
     assert_true(asked(&b).after == 1 && asked(&b).max_bytes == REPLY_RECORDS_MAX / 2);
     bed_close(&b);
 }
 
-static void error_reply_is_no_loop(void **state)
+/* What a refused request for records leads to, and how soon. */
+static const struct { enum reply_error code; uint64_t wait_ms; enum message_type then; bool change; uint64_t from, to; } refusals[] = {
+    { REPLY_STORE,      0,      MESSAGE_RECORDS,    false, 1000, 2100 },
+    { REPLY_LATER,      500,    MESSAGE_RECORDS,    false, 500, 1100 },
+    { REPLY_NONCE,      0,      MESSAGE_HELLO,      false, 0, 100 },
+    { REPLY_UNLISTED,   0,      MESSAGE_HELLO,      true, REPLICA_RETRY_MS / 2, REPLICA_RETRY_MS + 100 },
+};
+static void refusal_rows(void **state)
 {
-    struct bed b;
     (void)state;
-    bed_open(&b, 1);
-    commits(&b, 3);
-    bring_to(&b, 1);
-    assert_int_equal(hear_seq(&b, 3), OK);
-    struct wr w = wr_over(b.msg, sizeof b.msg);
-    reply_error_put(&w, REPLY_STORE, "no");
-    assert_int_equal(replica_reply(b.r, wr_done(&w), b.now, &b.t), OK);
-    assert_true(noted(&b.t, NOTE_REFUSED) && b.t.ask.len == 0);
-    assert_int_equal(reply(&b, 1, 3, 1, 2, true), OK);      /* nobody asked */
-    assert_int_equal(b.t.job.kind, JOB_NONE);
-    b.now += 2000;
-    replica_tick(b.r, b.now, &b.t);
-    assert_int_equal(asked(&b).type, MESSAGE_HELLO);
-    assert_int_equal(greet(&b), OK);
-    assert_int_equal(asked(&b).after, 1);
-    bed_close(&b);
+    for (size_t i = 0; i < ROWS(refusals); i++) {
+        struct bed b;
+        bed_open(&b, 2);
+        commits(&b, 3);
+        bring_to(&b, 1);
+        assert_int_equal(hear_seq(&b, 3), OK);
+        assert_int_equal(refuse(&b, refusals[i].code, refusals[i].wait_ms), OK);
+        assert_int_equal(b.t.ask.len, 0);
+        assert_int_equal(reply(&b, 1, 3, 1, 2, true), OK);      /* nobody asked */
+        assert_int_equal(b.t.job.kind, JOB_NONE);
+        uint64_t since = b.now;
+        until_asked(&b, 30000);
+        if (asked(&b).type != refusals[i].then || b.t.change != refusals[i].change || b.now - since < refusals[i].from
+            || b.now - since > refusals[i].to)
+            fail_msg("code %d: asks %d after %llu ms", (int)refusals[i].code, (int)asked(&b).type, (unsigned long long)(b.now - since));
+        bed_close(&b);
+    }
 }
 
 /* Only as far as the head releases to our cohort. */
@@ -685,10 +585,11 @@ int main(void)
         cmocka_unit_test(parts_are_kept), cmocka_unit_test(bad_input_rows), cmocka_unit_test(bad_record_in_a_reply),
         cmocka_unit_test(new_epoch_that_joins), cmocka_unit_test(new_epoch_behind_us),
         cmocka_unit_test(new_epoch_that_does_not_join), cmocka_unit_test(same_seq_other_chain),
-        cmocka_unit_test(wrong_digest_copies_once_then_stops), cmocka_unit_test(full_store_waits_and_resumes),
-        cmocka_unit_test(silence_changes_the_upstream), cmocka_unit_test(log_that_begins_later),
-        cmocka_unit_test(heads_without_records), cmocka_unit_test(log_is_made_whole),
-        cmocka_unit_test(lost_reply_is_asked_for_again), cmocka_unit_test(error_reply_is_no_loop), cmocka_unit_test(cohort_holds_back),
+        cmocka_unit_test(wrong_digest_copies_once_then_stops), cmocka_unit_test(wrong_digest_later_copies_again),
+        cmocka_unit_test(full_store_waits_and_resumes),
+        cmocka_unit_test(silence_changes_the_upstream), cmocka_unit_test(short_log_rows),
+        cmocka_unit_test(heads_without_records),
+        cmocka_unit_test(lost_reply_is_asked_for_again), cmocka_unit_test(refusal_rows), cmocka_unit_test(cohort_holds_back),
     };
     if (sodium_init() < 0)
         return 1;

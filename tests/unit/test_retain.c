@@ -247,6 +247,45 @@ static void large_transaction(void **state)
     bed_close(&b);
 }
 
+/* Records that nodes copying from us will ask for stay, until the log is twice as large as it may be. */
+static void held(void **state)
+{
+    struct bed b;
+    struct upkeep *u;
+    struct rnd r = rnd_seed(5);
+    uint64_t first, last;
+    (void)state;
+    bed_open(&b);
+    struct upkeep_options o = { .store = b.store, .keep = { UINT64_MAX, 1 << 20 } };
+    ok(&b, upkeep_open(&u, &o, 1000, &b.fault));
+    upkeep_hold(u, 5);
+    for (unsigned i = 1; i <= 150; i++) {
+        put(&b, i % 7, 10000, &r);
+        struct upkeep_now now = { 1000 + i * 20000, commit_time_ms(b.c), b.applied };
+        upkeep_retain(u, &now);
+        ok(&b, log_range(b.store, &first, &last));
+        if (i == 130)
+            assert_int_equal(first, 5);                 /* and those before it went */
+    }
+    ok(&b, log_range(b.store, &first, &last));
+    if (first < 5)
+        fail_msg("nothing is trimmed: %d to %d", (int)first, (int)last);
+    for (unsigned i = 0; i < 150; i++) {
+        put(&b, i % 7, 10000, &r);
+        struct upkeep_now now = { 4000000 + i * 20000, commit_time_ms(b.c), b.applied };
+        upkeep_retain(u, &now);
+    }
+    ok(&b, log_range(b.store, &first, &last));
+    assert_true(first > 50 && last == 300);             /* over twice the limit: as ever */
+    upkeep_hold(u, 0);
+    struct upkeep_now now = { 9000000, commit_time_ms(b.c), b.applied };
+    upkeep_retain(u, &now);
+    ok(&b, log_range(b.store, &first, &last));
+    assert_true(first > 180);
+    upkeep_close(u);
+    bed_close(&b);
+}
+
 /* --- the daemon's part -------------------------------------------------------------------------------------------------- */
 static double metric(struct stat_page *p, const char *name)
 {
@@ -287,6 +326,49 @@ static void upkeep(void **state)
     assert_true(metric(&page, "azoth_scrub_last_good_time") > 1e9);
     assert_true(metric(&page, "azoth_scrub_errors_total") == 0);
     stat_page_release(&page);
+    upkeep_close(u);
+    bed_close(&b);
+}
+
+/* Rot is told of the data at hand: other data is not rotten until it is found to be, and then that is news again. */
+static enum err judge(void *arg, struct bytes ns, const struct entry *e, struct fault *fault)
+{
+    const bool *bad = arg;
+    (void)ns, (void)e;
+    return *bad ? fault_set(fault, ERR_BAD, "so it is") : OK;
+}
+static unsigned rot_after(struct upkeep *u, struct upkeep_now *now, bool rotten)
+{
+    unsigned steps = 0;
+    for (; steps < 1000 && upkeep_rotten(u) != rotten; steps++) {
+        now->mono_ms += UPKEEP_REST_MS;
+        (void)upkeep_step(u, now);
+    }
+    assert_true(steps < 1000);
+    return steps;
+}
+static void rot_of_other_data(void **state)
+{
+    struct bed b;
+    struct rnd r = rnd_seed(5);
+    struct upkeep *u;
+    struct upkeep_now now = { .mono_ms = 1000 };
+    bool bad = true;
+    uint64_t before, after;
+    (void)state;
+    bed_open(&b);
+    struct upkeep_options o = { .store = b.store, .keep = { 3600000, 1 << 20 }, .check = judge, .check_arg = &bad };
+    put(&b, 1, 100, &r);
+    now.applied = b.applied;
+    ok(&b, upkeep_open(&u, &o, now.mono_ms, &b.fault));
+    (void)rot_after(u, &now, true);
+    for (int i = 0; i < 3; i++) {
+        ok(&b, store_compact(b.store, &before, &after, &b.fault));
+        assert_int_equal(rot_after(u, &now, false), 1);
+        (void)rot_after(u, &now, true);
+    }
+    bad = false;
+    (void)rot_after(u, &now, false);
     upkeep_close(u);
     bed_close(&b);
 }
@@ -343,7 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decision_rows), cmocka_unit_test(the_rest_goes), cmocka_unit_test(by_age), cmocka_unit_test(file_stays),
-        cmocka_unit_test(large_transaction), cmocka_unit_test(upkeep), cmocka_unit_test(watermarks), cmocka_unit_test(old_reader),
+        cmocka_unit_test(large_transaction), cmocka_unit_test(held), cmocka_unit_test(upkeep), cmocka_unit_test(rot_of_other_data), cmocka_unit_test(watermarks), cmocka_unit_test(old_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

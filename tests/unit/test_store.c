@@ -414,6 +414,7 @@ static void wrong_states(void **state)
     (void)state;
     want_err(store_begin(t.s, &y, &t.fault), ERR_NOTNOW, "two transactions at once");
     want_err(store_fresh_begin(t.s, &t.fault), ERR_NOTNOW, "fresh inside a transaction");
+    want_err(store_spill(x, &t.fault), ERR_NOTNOW, "writing out half a transaction that readers would see");
     assert_ok(log_begin(t.s, &l, &t.fault), &t.fault);          /* data and log are open together */
     want_err(log_begin(t.s, &m, &t.fault), ERR_NOTNOW, "two log transactions");
     log_abort(l);

@@ -559,13 +559,39 @@ static void endless_reader(void **state)
     tmp_store_close(&t);
 }
 
+/* A generation that was filled without syncs and became the data: behind a failed commit its next one syncs all, as any other's. */
+static void doubt_behind_a_flip(void **state)
+{
+    struct store_txn *x;
+    struct op op = { OP_PUT, bytes_of_text("kv"), bytes_of_text("a"), bytes_of_text("b") };
+    uint64_t before, after;
+    unsigned flags;
+    (void)state;
+    tmp_store_open(&t, STORE_CORE);
+    t.options.volatile_data = false;
+    tmp_store_reopen(&t);
+    tmp_store_commit(&t, &op, 1);
+    assert_ok(store_compact(t.s, &before, &after, &t.fault), &t.fault);
+    struct env *e = atomic_load(&t.s->gen)->env;
+    e->doubt = true;
+    assert_ok(store_begin(t.s, &x, &t.fault), &t.fault);
+    assert_int_equal(mdb_env_get_flags(e->mdb, &flags), 0);
+    assert_int_equal(flags & (MDB_NOSYNC | MDB_NOMETASYNC), 0);
+    op.value = bytes_of_text("c");
+    assert_ok(store_apply(x, &op, 1, &t.fault), &t.fault);
+    assert_ok(commit_at(t.s, x, seq_now(t.s) + 1, &t.fault), &t.fault);
+    assert_int_equal(mdb_env_get_flags(e->mdb, &flags), 0);
+    assert_true(!e->doubt && (flags & (MDB_NOSYNC | MDB_NOMETASYNC)) == MDB_NOMETASYNC);
+    tmp_store_close(&t);
+}
+
 int main(void)
 {
     uint64_t seed = seed_from_env((uint64_t)getpid());
     (void)printf("seed %llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(failing_disk, &seed), cmocka_unit_test(without_rights), cmocka_unit_test(read_only_disk),
-        cmocka_unit_test(endless_reader),
+        cmocka_unit_test(endless_reader), cmocka_unit_test(doubt_behind_a_flip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
