@@ -36,6 +36,7 @@ HOST = "127.0.0.1"
 SLOW = 4 if os.environ.get("AZOTH_SLOW") else 1     # builds with sanitizers: longer patience, not other tests
 READY_S = 20 * SLOW
 STOP_S = 10 * SLOW
+API_KEY = "a-key-of-these-tests-only"
 
 
 def program(name):
@@ -273,15 +274,24 @@ class Node(Daemon):
         self.dir = lab.folder / name
         self.config_path = lab.folder / f"{name}.yaml"
         self.settings = settings
-        self.ports = {key: port() for key in ("publish", "serve", "collect", "http", "dns", "dns_http")}
+        self.ports = {key: port() for key in ("publish", "serve", "collect", "http", "api", "dns", "dns_http")}
+        self.host = settings.get("host", HOST)          # where other nodes find its links
         super().__init__(lab, f"azoth-{self.role}", self, self.ports["http"])
         self.map_size = settings.get("map_size", "4G")
         self.dns_settings = settings.get("dns", {})
         self.dir.mkdir(exist_ok=True)
         self.write_config()
 
+    def launch(self):
+        self.lab.admit()
+        self.listed = dict(self.lab.listed)
+        return super().launch()
+
+    def serves(self):
+        return False
+
     def links(self):
-        return {key: f"tcp://{HOST}:{self.ports[key]}" for key in ("publish", "serve", "collect")}
+        return {key: f"tcp://{self.host}:{self.ports[key]}" for key in ("publish", "serve", "collect")}
 
     def own_config(self):
         raise NotImplementedError
@@ -291,7 +301,8 @@ class Node(Daemon):
         dns_part.update(self.dns_settings)
         return {
             "node": {"name": self.name, "dir": str(self.dir), "map_size": self.map_size},
-            self.role: {**self.own_config(), "http": {"listen": f"{HOST}@{self.ports['http']}"}},
+            self.role: {**self.own_config(), "http": {"listen": f"{HOST}@{self.ports['http']}"},
+                        **self.settings.get(self.role, {})},
             "dns": dns_part,
             "log": {"level": "debug"},
         }
@@ -331,7 +342,16 @@ class Core(Node):
             self.azoth("keygen")
 
     def own_config(self):
-        return {**self.links(), "zones": [{"name": z, "file": str(f)} for z, f in self.zones.items()]}
+        part = {**self.links(), "nodes": str(self.lab.nodes), "zones": [{"name": z, "file": str(f)} for z, f in self.zones.items()]}
+        if self.settings.get("api"):
+            key_file = self.lab.folder / f"{self.name}.api.key"
+            key_file.write_text(API_KEY + " test\n")
+            key_file.chmod(0o600)
+            part["api"] = {"listen": f"{HOST}@{self.ports['api']}", "key_file": str(key_file)}
+        return part
+
+    def serves(self):
+        return True
 
     def load(self, *args, **more):
         return self.azoth("load", *args, **more)
@@ -356,8 +376,11 @@ class Edge(Node):
     def own_config(self):
         part = {"core_key": self.core_key, "upstream": self.upstream_links or [u.links() for u in self.upstreams]}
         if self.relay:
-            part["relay"] = self.links()
+            part["relay"] = {**self.links(), "nodes": str(self.lab.nodes)}
         return part
+
+    def serves(self):
+        return self.relay
 
     def verify(self):
         self.azoth("verify", "--core-key", self.core_key)
@@ -366,8 +389,41 @@ class Edge(Node):
 class Lab:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.nodes = self.folder / "nodes.d"            # whom the core and every relay serve
+        self.nodes.mkdir(parents=True, exist_ok=True)
+        self.listed = {}                                # name -> public line of those
+        self.barred = set()                             # names that are not to be listed
         self.daemons = []
+
+    def admit(self):
+        """Every edge has a key, as `azoth keygen` makes it, and is listed at every node that serves."""
+        for edge in self.daemons:
+            if isinstance(edge, Edge) and edge.name not in self.barred and edge.dir.is_dir():
+                if not (edge.dir / "node.key").exists():
+                    edge.azoth("keygen")
+                if self.listed.get(edge.name) != edge.pub():
+                    self.listed[edge.name] = edge.pub()
+                    (self.nodes / f"{edge.name}.pub").write_text(edge.pub() + "\n")
+        self.relist()
+
+    def bar(self, node):
+        """Takes a node off the lists."""
+        self.barred.add(node.name)
+        if self.listed.pop(node.name, None):
+            (self.nodes / f"{node.name}.pub").unlink()
+        self.relist()
+
+    def relist(self):
+        """Running nodes that serve read their list again when it changed."""
+        told = []
+        for node in self.daemons:
+            if isinstance(node, Node) and node.serves() and node.running() and node.listed != self.listed:
+                wait_until(f"{node} takes signals", lambda: not node.running() or node.page("/healthz")[0] == 200, READY_S / SLOW)
+                told.append((node, node.mark()))
+                node.listed = dict(self.listed)
+                node.hup()
+        for node, mark in told:
+            node.wait_log(rf"\.nodes listed={len(self.listed)}\b", since=mark)
 
     def core(self, zones=None, **settings):
         return Core(self, zones, **settings)

@@ -83,8 +83,8 @@ def test_kill_edges_in_the_middle_of_a_load(lab, big, seed):
             edge.launch()
     for edge in one, two:
         edge.wait_ready()
+    lab.dns(two).start().wait_serial(ZONE, 4)       # the core may still be at it
     lab.wait_equal([core, one, two])
-    assert lab.dns(two).start().serial(ZONE) == 4
 
 
 def test_kill_dns_while_it_answers(lab, big):
@@ -237,7 +237,7 @@ def test_lossy_links(lab, behind_proxies, figure, what, flip, cut):
     for p in proxies:
         p.flip = p.cut = 0
     healed = time.monotonic()
-    server.wait_serial(ZONE, serial, timeout=60)
+    server.wait_serial(ZONE, serial, timeout=25)
     figure(f"lossy links ({what}): level again after they healed", f"{time.monotonic() - healed:.1f} s")
     lab.wait_equal([core, edge])
 
