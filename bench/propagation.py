@@ -1,0 +1,184 @@
+"""bench/run propagation: from the API call until readers of the edges' stores see the change; fleets under load; and DNS
+changes beside BIND, Knot and NSD (secondaries.py). `bench` is bench/run's own module, for its tables and clocks."""
+import collections
+import contextlib
+import re
+import shutil
+import statistics
+import subprocess
+import time
+import urllib.request
+
+import lab as laboratory
+import secondaries
+
+MAP = "128M"
+PAUSE_US = 3000
+SHAPES = {      # name: relays, edges below each, edges at the core; where the readers are
+    "1 edge": (0, 0, 1),
+    "1 edge behind a relay": (1, 1, 0),
+    "10 edges, flat": (0, 0, 10),
+    "10 edges, 2 relays with 4 each": (2, 4, 0),
+    "100 edges, flat": (0, 0, 100),
+    "100 edges, 20 relays with 4 each": (20, 4, 0),
+}
+MOVED = {way: re.compile(rf"bytes_{way}:(\d+)") for way in ("received", "sent")}
+OWNER = re.compile(r"pid=(\d+),")
+
+
+def calm(config):
+    config["log"] = {"level": "warn"}
+    return config
+
+
+class Core(laboratory.Core):
+    def config(self):
+        return calm(super().config())
+
+
+class Edge(laboratory.Edge):
+    def config(self):
+        return calm(super().config())
+
+
+class Fleet:
+    """A core with its API, relays and edges, all caught up."""
+
+    def __init__(self, folder, relays, below, flat, map_size=MAP):
+        self.lab = laboratory.Lab(folder)
+        self.core = Core(self.lab, {}, api=True, map_size="4G")
+        self.relays = [Edge(self.lab, f"relay-{i}", self.core, relay=True, map_size=map_size) for i in range(relays)]
+        self.leaves = [Edge(self.lab, f"edge-{i}-{k}", relay, map_size=map_size) for i, relay in enumerate(self.relays) for k in range(below)]
+        self.leaves += [Edge(self.lab, f"edge-{i}", self.core, map_size=map_size) for i in range(flat)]
+        self.nodes = self.relays + self.leaves
+
+    def __enter__(self):
+        try:
+            self.core.start()
+            for node in self.nodes:
+                node.launch()
+            self.put("bench", "first", b"1")
+            for node in self.nodes:
+                laboratory.wait_until(f"{node} ready", node.is_ready, 120, pause=0.05)
+            time.sleep(1)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        """Quickly: nobody looks at these stores again."""
+        for daemon in reversed(self.lab.daemons):
+            if daemon.running():
+                with contextlib.suppress(AssertionError):
+                    daemon.kill()
+        shutil.rmtree(self.lab.folder, ignore_errors=True)
+
+    def put(self, ns, key, value):
+        request = urllib.request.Request(f"http://{laboratory.HOST}:{self.core.ports['api']}/v1/kv/{ns}/{key}", data=value, method="PUT",
+                                         headers={"X-API-Key": laboratory.API_KEY})
+        urllib.request.urlopen(request, timeout=20).read()
+
+    def run(self, bench, mode, *args):
+        done = subprocess.run([bench.BUILD / "bench/bench-propagation", mode, str(self.core.ports["api"]), laboratory.API_KEY,
+                               *map(str, args), *(str(n.dir) for n in self.nodes)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"bench-propagation {mode}: {done.stderr.strip()}")
+        return [line.split() for line in done.stdout.splitlines()]
+
+    def cpu_ns(self, bench):
+        """Of the core, the relays together, the edges below or beside them together."""
+        return [sum(bench.cpu_ns(n.process.pid) for n in group) for group in ([self.core], self.relays, self.leaves)]
+
+    def moved(self):
+        """Bytes that the edges' connections to their upstreams have received and sent, per edge."""
+        pids = {n.process.pid for n in self.leaves}
+        out = subprocess.run(["ss", "-tinpOH", "state", "established"], capture_output=True, text=True).stdout
+        total = {"received": 0, "sent": 0}
+        for line in out.splitlines():
+            owner = OWNER.search(line)
+            if owner and int(owner.group(1)) in pids:
+                for way, number in MOVED.items():
+                    got = number.search(line)
+                    total[way] += int(got.group(1)) if got else 0
+        return {way: n / len(self.leaves) for way, n in total.items()}
+
+
+def share(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * part))]
+
+
+def three(values, unit=1000):
+    return f"{share(values, 0.5) / unit:.2f} / {share(values, 0.99) / unit:.2f} / {max(values) / unit:.2f}"
+
+
+# --- one change at a time -----------------------------------------------------------------------------------------------
+def latency_row(bench, name, fleet, changes):
+    rows = [[float(v) for v in row] for row in fleet.run(bench, "latency", changes, PAUSE_US)]
+    relays = len(fleet.relays)
+    seen = [v for row in rows for v in row[1 + relays:]]
+    last = [max(row[1 + relays:]) for row in rows]
+    return [name, changes, three([row[0] for row in rows]), three(seen), three(last)], share(seen, 0.5)
+
+
+def idle_figures(bench, fleet, seconds=5):
+    """Per second without changes: bytes that an edge receives and sends, CPU us of the core and of an edge."""
+    moved, cpu = fleet.moved(), fleet.cpu_ns(bench)
+    time.sleep(seconds)
+    now, cpu_now = fleet.moved(), fleet.cpu_ns(bench)
+    return [(now["received"] - moved["received"]) / seconds, (now["sent"] - moved["sent"]) / seconds,
+            (cpu_now[0] - cpu[0]) / 1000 / seconds, (cpu_now[2] - cpu[2]) / 1000 / seconds / len(fleet.leaves)]
+
+
+# --- many ---------------------------------------------------------------------------------------------------------------
+def flood_row(bench, name, fleet, rate, seconds, ops, connections):
+    before, cpu_before = fleet.moved(), fleet.cpu_ns(bench)
+    got = collections.defaultdict(list, {row[0]: row[1:] for row in fleet.run(bench, "flood", rate, seconds, ops, connections)})
+    sent, took = int(got["sent"][0]), float(got["sent"][1])
+    cpu = [(now - was) / 1000 / sent for was, now in zip(cpu_before, fleet.cpu_ns(bench))]
+    taken = (fleet.moved()["received"] - before["received"]) / sent
+    settled = dict(zip(["seconds", "_", "keys", "_", "equal"], got["settled"]))
+    whole = "all, digests equal" if settled["equal"] == "1" and got["refused"] == ["0"] else "**NOT ALL**"
+    ms = lambda key: " / ".join(f"{int(v) / 1000:.1f}" for v in got[key][:3])       # noqa: E731
+    return [name, f"{sent / took:,.0f}", f"{took:.0f} s", whole, f"{float(settled['seconds']) * 1000:.0f} ms", ms("ack"), ms("seen"), ms("last"),
+            f"{cpu[0]:.1f}", f"{cpu[1] / max(1, len(fleet.relays)):.1f}" if fleet.relays else "", f"{cpu[2] / len(fleet.leaves):.1f}", f"{taken:.0f}"]
+
+
+FLOOD_HEAD = ["fleet", "changes/s", "for", "arrived", "last one behind by", "answered ms", "seen ms", "seen by the last ms", "core us", "relay us", "edge us",
+              "bytes"]
+
+
+def fleets(bench, quick, folder):
+    latency, idle, floods, medians = [], [], [], {}
+    changes = {1: 100, 2: 100, 10: 60, 100: 25} if quick else {1: 1000, 2: 1000, 10: 400, 100: 200}
+    for name, (relays, below, flat) in SHAPES.items():
+        with Fleet(folder / "fleet", relays, below, flat) as fleet:
+            row, medians[name] = latency_row(bench, name, fleet, changes[len(fleet.nodes)])
+            latency.append(row)
+            if len(fleet.nodes) == 100:
+                idle.append([name, *(f"{v:.0f}" for v in idle_figures(bench, fleet))])
+                floods.append(flood_row(bench, name, fleet, 1000, 10 if quick else 60, 10, 60))
+    seconds = 10 if quick else 30
+    for name, rate, ops, connections in (("1 relay with 2 edges, 20 changes a request", 20000, 20, 60), ("the same, as many as go", 0, 20, 60),
+                                         ("the same, 1 change a request, as many as go", 0, 1, 60)):
+        with Fleet(folder / "fleet", 1, 2, 0, map_size="1G") as fleet:
+            floods.append(flood_row(bench, name, fleet, rate, seconds if rate else seconds / 2, ops, connections))
+    return latency, idle, floods, medians
+
+
+def section(bench, quick, folder):
+    latency, idle, floods, medians = fleets(bench, quick, folder)
+    text = ["## Propagation: from the change to the readers\n\n**One change at a time**: PUT over the core's API, synced to disk there; a reader"
+            " (libazoth) of every edge's store looks for it.\nMilliseconds from sending the request, p50 / p99 / max: until it was answered; until an edge"
+            " shows it (over all edges, relays\nthat have edges below not counted); until the last edge does.\n",
+            bench.table(["fleet", "changes", "answered ms", "seen at an edge ms", "seen at all ms"], latency),
+            "\nTargets: 1 edge p50 under 1.2 ms, p99 under 3 ms; the last of 100 edges p50 under 20 ms, p99 under 50 ms.\n"]
+    text += ["\n**Many changes**, written in turn to 50,000 keys with values of 40 bytes, every node a process of this machine; latencies p50 / p99 / max;"
+             " CPU us per change of the\ncore, of each relay and each edge; bytes per change that each edge received.\n",
+             bench.table(FLOOD_HEAD, floods),
+             "\nTargets: 1,000 changes/s for 60 s to 100 edges; 20,000/s through a relay and out of two edges, none lost.\n"]
+    text += ["\n**Without changes**, per second: bytes that an edge received (heartbeats) and sent (receipts), CPU us of the core, of an edge\n",
+             bench.table(["fleet", "bytes received", "bytes sent", "core us", "edge us"], idle)]
+    text += ["\n" + secondaries.section(bench, quick, folder, medians["1 edge"] / 1000)]
+    return "\n".join(text)
