@@ -105,11 +105,14 @@ enum err epoch_judge(struct committer *c, const struct replay_tail *t, struct fa
 static enum err begin_anew(struct committer *c, uint64_t *seq, struct fault *fault)
 {
     uint64_t epoch = commit_epoch(c);
-    enum err err = log_begin(c->store, &c->log, fault);
+    enum err err = stage_begin(c, fault);       /* data before log, as everywhere: LMDB's locks are always taken in one order */
+    if (err == OK)
+        err = log_begin(c->store, &c->log, fault);
     if (err == OK)
         err = log_cut(c->log, 0, fault);
-    if (err == OK)
-        err = commit_stage_epoch(c, (epoch > c->lost_epoch ? epoch : c->lost_epoch) + 1, seq, fault);
+    if (err != OK)
+        return stage_failed(c, err);
+    err = commit_stage_epoch(c, (epoch > c->lost_epoch ? epoch : c->lost_epoch) + 1, seq, fault);
     return err == OK ? commit_flush(c, fault) : err;
 }
 
