@@ -32,6 +32,8 @@ MUST_USE enum err owners_make(struct zone *z, struct owners *out, struct complai
 void owners_release(struct owners *o);
 /* The records of one type at an owner are a run: its end, from its begin. */
 size_t run_end(const struct zone *z, const struct owner *o, size_t from);
+/* The hash that a label spells in base32hex (RFC 5155 section 3.3), 32 digits for 20 bytes; lower case. */
+bool owner_hash(struct bytes digits, uint8_t hash[NSEC3_HASH_LEN]);
 bool owner_has_type(const struct zone *z, const struct owner *o, uint16_t type);
 static inline bool labels_under(struct bytes labels, struct bytes top) { return bytes_starts(labels, top); }
 
@@ -65,6 +67,7 @@ struct layout {
     const struct owners *owners;
     struct rrkey apex;
     unsigned depth, apex_bits, bits;            /* bits: of the zone header */
+    bool part;                                  /* only some owners are here: nobody knows what is glue of none */
     const struct hosted *child; size_t child_n; /* directly hosted below, ascending */
     struct complaints *c;
     struct arena *arena;                        /* keys and values go here */

@@ -490,7 +490,7 @@ enum err layout_run(struct layout *l, enum zone_kind kind, bool with_apex, struc
         err = layout_shares(l, crew);
     if (err == OK && with_apex)
         err = put_header(l, kind);
-    if (err == OK)
+    if (err == OK && !l->part)
         err = below_warn(l);
     if (err == OK && l->c->errors_n > errors)
         err = ERR_REFUSED;

@@ -147,8 +147,7 @@ static uint16_t has_of(uint16_t type)
     }
 }
 
-/* The hash that a label spells in base32hex (RFC 4648 section 7, RFC 5155 section 3.3), 32 digits for 20 bytes. */
-static bool read_hash(struct bytes label, uint8_t hash[NSEC3_HASH_LEN])
+bool owner_hash(struct bytes label, uint8_t hash[NSEC3_HASH_LEN])
 {
     uint64_t bits = 0;
     unsigned have = 0, n = 0;
@@ -172,7 +171,7 @@ static void describe(struct owner *o, const struct zone *z)
     for (size_t i = o->first; i < o->first + o->n; i++)
         o->has |= has_of(z->rr[i].type);
     if ((o->has & HAS_NSEC3) != 0 && o->name.len == z->apex.len + 33u)
-        o->hashed = read_hash(bytes_of(o->name.ptr + 1, o->name.ptr[0]), o->hash);
+        o->hashed = owner_hash(bytes_of(o->name.ptr + 1, o->name.ptr[0]), o->hash);
 }
 
 static enum err gather(struct zone *z, const struct item *items, const struct run *runs, size_t n, struct owners *out)
