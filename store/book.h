@@ -1,0 +1,57 @@
+/* A book: an LMDB environment of its own with some named tables, for what a daemon keeps beside the replicated data
+ * (DIR/records). Bytes to bytes, whole transactions, synced to disk when they are committed.
+ *
+ *     book_open ─► { book_begin ─► book_get, book_put, book_cursor ... ─► book_commit or book_abort } ... ─► book_close
+ *
+ * One process has it open, one thread at a time writes. Reading transactions may run in any thread beside that, each in
+ * one; they are short: their state cannot be overwritten while they live. */
+#ifndef AZOTH_STORE_BOOK_H
+#define AZOTH_STORE_BOOK_H
+
+#include "store/store.h"
+
+#define BOOK_TABLES_MAX 16
+#define BOOK_KEY_MAX 511                    /* LMDB's */
+#define BOOK_VALUE_MAX ((size_t)64 << 20)   /* more is a mistake of the caller */
+
+struct book;
+struct book_options {
+    const char *path;                       /* made when it is not there, its parent must be */
+    const char *const *tables; size_t tables_n;     /* names; a table's place in this list is its number */
+    uint64_t map_size;                      /* 0: 64 GiB; sparse */
+    bool volatile_data;                     /* tests: no sync at all */
+};
+/* ERR_LOCKED: this process has it open already. ERR_IO: no rights. ERR_FORMAT: not an environment of this LMDB. */
+MUST_USE enum err book_open(struct book **out, const struct book_options *o, struct fault *fault);
+void book_close(struct book *b);            /* NULL is fine; no transaction is open */
+
+struct book_txn;
+enum book_mode { BOOK_READ, BOOK_WRITE };
+MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_txn **out, struct fault *fault);
+/* Of a writing transaction: all of it is on the disk, or nothing happened. ERR_FULL: no room. Frees t in every case. */
+MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault);
+void book_abort(struct book_txn *t);        /* NULL is fine; how a reading transaction ends */
+
+/* Borrowed until the transaction ends or writes. ERR_NOTFOUND. */
+MUST_USE enum err book_get(struct book_txn *t, unsigned table, struct bytes key, struct bytes *out);
+/* ERR_LIMIT: key empty or too long, value too long. ERR_FULL: no room; the transaction can only be aborted then. */
+MUST_USE enum err book_put(struct book_txn *t, unsigned table, struct bytes key, struct bytes value, struct fault *fault);
+/* ERR_NOTFOUND: there was none. */
+MUST_USE enum err book_del(struct book_txn *t, unsigned table, struct bytes key, struct fault *fault);
+/* Entries of a table. */
+MUST_USE enum err book_count(struct book_txn *t, unsigned table, uint64_t *out);
+
+/* Ascending by bytes. ERR_NOTFOUND: no such entry. What is given is borrowed as by book_get. A cursor ends before its
+ * transaction. */
+struct book_cursor;
+MUST_USE enum err book_cursor_open(struct book_txn *t, unsigned table, struct book_cursor **out);
+void book_cursor_close(struct book_cursor *c);      /* NULL is fine */
+/* The first entry whose key is not below; an empty key: the first of all. */
+MUST_USE enum err book_seek(struct book_cursor *c, struct bytes key, struct entry *out);
+MUST_USE enum err book_next(struct book_cursor *c, struct entry *out);
+MUST_USE enum err book_last(struct book_cursor *c, struct entry *out);
+
+struct book_figures { uint64_t map_bytes, used_bytes; };
+MUST_USE enum err book_figures(struct book *b, struct book_figures *out);
+
+#endif
