@@ -11,6 +11,7 @@
 
 #define GROW_WAIT_US 1000000        /* a batch is over in far less */
 #define GROW_STEP_US 100
+#define RENEW_ROUNDS 16
 #define DISK_FULL_BELOW ((uint64_t)1 << 20)
 
 /* Which folders this process has open: opening one a second time would drop LMDB's locks at the first close. */
@@ -197,6 +198,20 @@ const char *env_path(const struct env *e)
     return path;
 }
 
+bool env_has_slots(const struct env *e)
+{
+    MDB_envinfo info;
+    return mdb_env_info(e->mdb, &info) == 0 && info.me_numreaders > 0;     /* mdb_setup has taken one */
+}
+
+bool env_replaced(const struct env *e)
+{
+    char file[STORE_PATH_MAX + 16];
+    struct stat st;
+    return file_path(file, sizeof file, env_path(e), "data.mdb") == OK && stat(file, &st) == 0
+        && (st.st_dev != e->dev || st.st_ino != e->ino);
+}
+
 /* Maps what the file needs now. env.lock is held, so only readers can be at work: those at one are waited for, those
  * that come wait for us. */
 static enum err grow(struct env *e)
@@ -286,6 +301,25 @@ static enum err wait_or_grow(struct env *e, bool outgrown, unsigned seen)
     return err;
 }
 
+/* LMDB takes the number of the newest commit, then copies the meta page that this number stands in. When two commits pass
+ * in between, the page is the later one's: its data under the number of the one before it, and whoever kept something by
+ * that number would mix the two. A number that is still the newest after the copy proves that it did not happen. It never
+ * becomes the newest when a writer died between its meta page and the number of it: then the last round counts, since
+ * nobody commits. */
+static int renew(struct reader *r)
+{
+    MDB_envinfo info;
+    for (unsigned round = 0;; round++) {
+        int rc = mdb_txn_renew(r->txn);
+        if (rc != 0 || round == RENEW_ROUNDS)
+            return rc;
+        atomic_thread_fence(memory_order_acquire);
+        if (mdb_env_info(r->env->mdb, &info) != 0 || info.me_last_txnid == mdb_txn_id(r->txn))
+            return 0;
+        mdb_txn_reset(r->txn);
+    }
+}
+
 /* active is raised before paused is looked at, and grow looks at active after it has raised paused: one of the two
  * sees the other (both sequentially consistent). */
 MUST_USE enum err reader_begin(struct reader *r)
@@ -296,7 +330,7 @@ MUST_USE enum err reader_begin(struct reader *r)
         int rc = 0;
         atomic_store(&r->active, true);
         bool paused = atomic_load(&e->paused);
-        if (!paused && (rc = mdb_txn_renew(r->txn)) == 0)
+        if (!paused && (rc = renew(r)) == 0)
             return OK;
         atomic_store(&r->active, false);
         if (!paused && rc != MDB_MAP_RESIZED)

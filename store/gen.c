@@ -318,7 +318,10 @@ MUST_USE enum err gen_open(struct gen **out, const char *path, unsigned number, 
     enum err err = gen_make(&g, path, number, env_flags(s), s->map, fault);
     if (err != OK)
         return err;
-    if ((err = own_open(g, path, fault)) == OK && (err = gen_names_load(g, fault)) == OK && store_writable(s))
+    if (s->needs_slot && !env_has_slots(g->env))
+        err = fault_set(fault, ERR_IO, "%s/lock.mdb: no reader slot can be taken on a read-only file system, and the writer would "
+                        "overwrite what is being read (in a systemd unit: ReadWritePaths)", path);
+    if (err == OK && (err = own_open(g, path, fault)) == OK && (err = gen_names_load(g, fault)) == OK && store_writable(s))
         err = newest_load(g, path, fault);
     if (err != OK) {
         gen_close(g);

@@ -18,7 +18,7 @@
 #include "store/store.h"
 
 #define STORE_PATH_MAX 3072
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 #define MAP_DEFAULT ((uint64_t)64 << 30)
 #define DBS_MAX 80                      /* STORE_NAMESPACES_MAX and our own, with room */
 #define READERS_MAX 1022
@@ -69,6 +69,10 @@ int env_write_commit(struct env *e, MDB_txn *txn);
 MUST_USE enum err env_open(struct env **out, const char *path, unsigned flags, uint64_t map, struct fault *fault);
 void env_close(struct env *e);          /* NULL is fine */
 const char *env_path(const struct env *e);
+/* There is a reader table: LMDB does without where it cannot write. */
+bool env_has_slots(const struct env *e);
+/* Another file stands under the path of the one that is open. */
+bool env_replaced(const struct env *e);
 /* A short read transaction under env.lock; end releases the lock, keeping databases opened inside. */
 MUST_USE enum err env_read_begin(struct env *e, MDB_txn **out, struct fault *fault);
 void env_read_end(struct env *e, MDB_txn *txn);
@@ -85,6 +89,7 @@ struct ns_slot { char name[STORE_NS_MAX + 1]; size_t len; MDB_dbi dbi; };
 struct gen {
     struct env *env;
     unsigned number;
+    unsigned opened;                    /* 1, 2, ... in the order in which this struct store had them current */
     unsigned refs;                      /* under store.mutex; the store itself and every view on it */
     bool doomed;                        /* files go when the last reference goes */
     /* made by store_fresh_begin: its ring cannot say what the change to it touched */
@@ -148,6 +153,8 @@ struct store {
     enum store_mode mode;
     struct magic magic;
     uint64_t map;
+    bool forward_only;                  /* store_follow keeps the data at hand rather than go back */
+    bool needs_slot;                    /* no reading without a reader table */
     bool volatile_data;
     char boot[64];                      /* empty: not asked for yet */
     int lock_fd;
@@ -203,7 +210,7 @@ struct view {
     uint64_t batch;                     /* counts view_begin */
     uint64_t superseded_at;             /* view_version for which `superseded` holds */
     bool superseded;
-    unsigned ring_gen;                  /* generation that view_ring last looked at; 0: none */
+    unsigned ring_gen;                  /* gen.opened that view_ring last looked at; 0: none */
     struct cursor *cursors;
     struct cursor ring;
 };

@@ -209,8 +209,8 @@ static enum err ring_walk(MDB_cursor *c, const struct ring_visit *visit)
 MUST_USE enum err view_ring(struct view *v, uint64_t seq, const struct ring_visit *visit)
 {
     struct head h = { .seq = 0 };
-    bool moved = v->ring_gen != 0 && v->ring_gen != v->gen->number;
-    v->ring_gen = v->gen->number;
+    bool moved = v->ring_gen != 0 && v->ring_gen != v->gen->opened;
+    v->ring_gen = v->gen->opened;
     enum err err = view_head(v, &h, NULL);
     if (err != OK && err != ERR_NOTFOUND)
         return err;

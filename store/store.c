@@ -84,7 +84,7 @@ static bool only_first(const char *dir)
 static enum err create(struct store *s, const struct store_options *o, struct fault *fault)
 {
     char path[STORE_PATH_MAX];
-    struct gen *g;
+    struct gen *g = NULL;
     enum err err = check_empty(s->dir, fault);
     if (err != OK || (err = data_path(path, s->dir, 1)) != OK)
         return err;
@@ -134,6 +134,7 @@ static enum err open_existing(struct store *s, struct fault *fault)
         return err;
     if ((err = open_current(s, &g, fault)) != OK)
         return err;
+    g->opened = 1;
     atomic_store(&s->gen, g);
     if (!store_writable(s))
         return OK;
@@ -177,6 +178,8 @@ static enum err options_take(struct store *s, const struct store_options *o, str
     s->mode = o->mode;
     s->map = o->map_size == 0 ? MAP_DEFAULT : o->map_size;
     s->volatile_data = o->volatile_data;
+    s->forward_only = o->forward_only;
+    s->needs_slot = o->needs_slot;
     if (s->map < STORE_MAP_MIN)
         return fault_set(fault, ERR_LIMIT, "map_size %llu is below 1M", (unsigned long long)s->map);
     if (!store_writable(s))
@@ -303,6 +306,7 @@ void store_gen_unref(struct store *s, struct gen *g)
 static void swap(struct store *s, struct gen *g, bool doom)
 {
     (void)pthread_mutex_lock(&s->mutex);
+    g->opened = atomic_load(&s->gen)->opened + 1;
     struct gen *old = atomic_exchange(&s->gen, g);
     old->doomed = doom;
     if (--old->refs == 0)
@@ -314,7 +318,7 @@ static void swap(struct store *s, struct gen *g, bool doom)
  * log is empty, and the fresh generation is removed as one that `current` does not name. */
 static enum err log_empty(struct store *s, struct fault *fault)
 {
-    struct log_txn *t;
+    struct log_txn *t = NULL;
     int rc = s->volatile_data ? 0 : mdb_env_sync(atomic_load(&s->gen)->env->mdb, 1);
     if (rc != 0)
         return lmdb_err(fault, rc, "sync", s->dir);
@@ -415,16 +419,65 @@ MUST_USE enum err store_fresh_flip(struct store *s, struct fault *fault)
     return OK;
 }
 
+/* Under a number we know another store may stand: its folder was emptied and filled again. */
+static bool moved_on(const struct store *s, unsigned number)
+{
+    const struct gen *g = atomic_load(&s->gen);
+    return number != g->number || env_replaced(g->env);
+}
+
+/* ERR_NOTFOUND: nothing was committed to it yet. */
+static enum err gen_head(struct gen *g, struct head *out)
+{
+    MDB_txn *txn;
+    enum err err = env_read_begin(g->env, &txn, NULL);
+    if (err != OK)
+        return err;
+    err = meta_head(txn, g->meta, out, NULL);
+    env_read_end(g->env, txn);
+    return err;
+}
+
+/* Is g, which took the place of the data at hand, empty or an earlier state of it? It is being filled, then. */
+static enum err check_forward(const struct store *s, struct gen *g, struct fault *fault)
+{
+    struct head at_hand, next;
+    if (gen_head(atomic_load(&s->gen), &at_hand) != OK)
+        return OK;
+    enum err err = gen_head(g, &next);
+    if (err == ERR_NOTFOUND)
+        return fault_set(fault, ERR_NOTNOW, "%s: a new store stands there, in which nothing was committed yet", s->dir);
+    if (err != OK || memcmp(at_hand.cluster, next.cluster, CLUSTER_LEN) != 0)
+        return err;
+    if (next.epoch > at_hand.epoch || (next.epoch == at_hand.epoch && next.seq >= at_hand.seq))
+        return OK;
+    return fault_set(fault, ERR_NOTNOW, "%s: holds older data now (epoch %llu, seq %llu)", s->dir,
+                     (unsigned long long)next.epoch, (unsigned long long)next.seq);
+}
+
+static enum err move_on(struct store *s, struct fault *fault)
+{
+    struct gen *g;
+    enum err err = open_current(s, &g, fault);
+    if (err != OK)
+        return err;
+    if (s->forward_only && (err = check_forward(s, g, fault)) != OK)
+        gen_close(g);
+    else
+        swap(s, g, false);
+    return err;
+}
+
 MUST_USE enum err store_follow(struct store *s, struct fault *fault)
 {
+    struct magic now;
     unsigned number;
-    struct gen *g;
     if (store_writable(s))
         return OK;          /* the only writer knows where it is */
     (void)pthread_mutex_lock(&s->follow);
     enum err err = current_read(s->dir, &number, fault);
-    if (err == OK && number != atomic_load(&s->gen)->number && (err = open_current(s, &g, fault)) == OK)
-        swap(s, g, false);
+    if (err == OK && moved_on(s, number) && (err = magic_read(s->dir, &now, fault)) == OK)
+        err = move_on(s, fault);
     (void)pthread_mutex_unlock(&s->follow);
     return err;
 }

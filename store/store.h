@@ -46,6 +46,10 @@ struct store_options {
     const uint8_t *cluster;         /* CLUSTER_LEN bytes for a new store; NULL: a core draws one, an edge stays open
                                      * (all zero in magic) until store_join */
     const char *boot_id;            /* NULL: the kernel's; tests pass their own to play a crash of the machine */
+    bool forward_only;              /* STORE_READ: store_follow does not give up data for an empty store, nor for an earlier
+                                     * state (epoch, seq) of the same cluster: a new edge store that is being filled */
+    bool needs_slot;                /* STORE_READ beside a writer that may be at work: ERR_IO where no reader slot can be had (a
+                                     * read-only file system): the writer would overwrite what is being read */
     bool volatile_data;             /* tests and simulators: no sync at all */
     unsigned threads;               /* that large writes may keep busy, the caller's among them; 0: one per processor */
 };
@@ -157,8 +161,11 @@ bool store_is_fresh(const struct store *s);                     /* between begin
  * is being filled. ERR_BAD: the entries are not as many as the head says. Any error leaves everything as it was. */
 MUST_USE enum err store_compact(struct store *s, uint64_t *before, uint64_t *after, struct fault *fault);
 
-/* For readers: follows `current` and a grown map. Cheap when nothing moved. Call once a second and when
- * view_superseded says so; views change over in their next view_begin. */
+/* For readers: follows `current`, also to a store that took the place of the one that was opened (another file under the
+ * same number; of any cluster and role, store_cluster and store_role stay as they were). Cheap when nothing moved. Call
+ * once a second and when view_superseded says so; views change over in their next view_begin. After an error everything
+ * stays as it was: ERR_NOTFOUND, the folder holds no store now; ERR_NOTNOW, forward_only keeps it; else what store_open
+ * gives for the new one. */
 MUST_USE enum err store_follow(struct store *s, struct fault *fault);
 
 /* --- reading the data: views ------------------------------------------------------------------------------------
@@ -170,7 +177,10 @@ MUST_USE enum err view_open(struct store *s, struct view **out, struct fault *fa
 void view_close(struct view *v);                                /* NULL is fine */
 MUST_USE enum err view_begin(struct view *v);
 void view_end(struct view *v);
-/* Changes with every commit and every generation: equal numbers mean equal data. Valid between begin and end. */
+/* Changes with every commit and every generation: equal numbers mean equal data, and of the views of one struct store the
+ * one with the higher number shows the later state. The bits from VIEW_TXN_BITS on change with the generation alone. Valid
+ * between begin and end. */
+#define VIEW_TXN_BITS 40
 uint64_t view_version(const struct view *v);
 unsigned view_generation(const struct view *v);                 /* N of data.N; valid between begin and end */
 bool view_superseded(struct view *v);

@@ -132,7 +132,7 @@ void view_close(struct view *v)
 /* --- what it says about itself ------------------------------------------------------------------------------------ */
 uint64_t view_version(const struct view *v)
 {
-    return (uint64_t)v->gen->number << 40 | mdb_txn_id(v->reader.txn);
+    return (uint64_t)v->gen->opened << VIEW_TXN_BITS | mdb_txn_id(v->reader.txn);
 }
 
 unsigned view_generation(const struct view *v) { return v->gen->number; }

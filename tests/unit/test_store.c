@@ -39,16 +39,17 @@ static void magic_rows(void **state)
 {
 #define HEX "00112233445566778899aabbccddeeff"
     static const struct { const char *why, *text; enum err want; } rows[] = {
-        { "as written",              "azoth-store 1\nlmdb 0.9\ncluster " HEX "\nrole core\n", OK },
-        { "an edge's",               "azoth-store 1\nlmdb 0.9\ncluster " HEX "\nrole edge\n", ERR_ROLE },
-        { "a newer format",          "azoth-store 2\nlmdb 0.9\ncluster " HEX "\nrole core\n", ERR_FORMAT },
-        { "another LMDB",            "azoth-store 1\nlmdb 1.0\ncluster " HEX "\nrole core\n", ERR_FORMAT },
-        { "a line more",             "azoth-store 1\nlmdb 0.9\ncluster " HEX "\nrole core\nshard 3\n", ERR_FORMAT },
-        { "a line less",             "azoth-store 1\nlmdb 0.9\ncluster " HEX "\n", ERR_FORMAT },
-        { "another role",            "azoth-store 1\nlmdb 0.9\ncluster " HEX "\nrole relay\n", ERR_FORMAT },
-        { "a cluster id too short",  "azoth-store 1\nlmdb 0.9\ncluster 0011\nrole core\n", ERR_FORMAT },
-        { "the last line not ended", "azoth-store 1\nlmdb 0.9\ncluster " HEX "\nrole core", ERR_FORMAT },
-        { "lines in another order",  "lmdb 0.9\nazoth-store 1\ncluster " HEX "\nrole core\n", ERR_FORMAT },
+        { "as written",              "azoth-store 2\nlmdb 0.9\ncluster " HEX "\nrole core\n", OK },
+        { "an edge's",               "azoth-store 2\nlmdb 0.9\ncluster " HEX "\nrole edge\n", ERR_ROLE },
+        { "an older format",         "azoth-store 1\nlmdb 0.9\ncluster " HEX "\nrole core\n", ERR_FORMAT },
+        { "a newer format",          "azoth-store 3\nlmdb 0.9\ncluster " HEX "\nrole core\n", ERR_FORMAT },
+        { "another LMDB",            "azoth-store 2\nlmdb 1.0\ncluster " HEX "\nrole core\n", ERR_FORMAT },
+        { "a line more",             "azoth-store 2\nlmdb 0.9\ncluster " HEX "\nrole core\nshard 3\n", ERR_FORMAT },
+        { "a line less",             "azoth-store 2\nlmdb 0.9\ncluster " HEX "\n", ERR_FORMAT },
+        { "another role",            "azoth-store 2\nlmdb 0.9\ncluster " HEX "\nrole relay\n", ERR_FORMAT },
+        { "a cluster id too short",  "azoth-store 2\nlmdb 0.9\ncluster 0011\nrole core\n", ERR_FORMAT },
+        { "the last line not ended", "azoth-store 2\nlmdb 0.9\ncluster " HEX "\nrole core", ERR_FORMAT },
+        { "lines in another order",  "lmdb 0.9\nazoth-store 2\ncluster " HEX "\nrole core\n", ERR_FORMAT },
         { "an empty file",           "", ERR_FORMAT },
         { "something else",          "#!/bin/sh\n", ERR_FORMAT },
     };
