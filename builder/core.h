@@ -40,10 +40,12 @@ struct core {
     struct http *http;
     struct api_http *api;           /* NULL: not configured */
     struct core_stats stats;
+    struct head told;               /* the newest that was announced; the writing thread's */
     atomic_bool stop;               /* ends the job at hand */
     bool broken;                    /* the store; the process ends with code 1 */
     int ended_fd;                   /* eventfd: the writing thread has ended */
     struct upkeep *upkeep;          /* the writing thread's */
+    uint64_t settle_ms;             /* then it looks whether the data lacks what the log has */
     struct watch watch;             /* the loop's */
 };
 

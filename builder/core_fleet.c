@@ -11,6 +11,7 @@
 
 #define BAD_BURST 5                     /* lines a minute about receipts that are not taken */
 #define WRONG_LINES 10                  /* nodes named in a tick */
+#define TURN_LINES 10                   /* the same, of those that went away or came back */
 
 struct waiting { uint64_t epoch, seq, us; uint8_t digest[HEAD_DIGEST_LEN]; };
 struct core_fleet {
@@ -84,12 +85,45 @@ static void on_receipt(void *arg, struct bytes msg, uint64_t now_us)
         api_http_moved(f->core->api);
 }
 
+uint64_t core_fleet_heard(struct core_fleet *f)
+{
+    struct fleet_has has = { .nodes = 0 };
+    if (f->collect != NULL)
+        fleet_has(f->fleet, 0, 0, false, clock_mono_us(), &has);
+    return has.nodes;
+}
+
+/* A relay that ends takes all behind it along: some are named, the others counted. */
+static void tell_turns(struct fleet *fleet)
+{
+    struct fleet_node n;
+    char text[300], parent[300];
+    size_t went = 0, came = 0;
+    for (size_t i = 0; i < fleet_count(fleet); i++) {
+        enum fleet_turn turn = fleet_turn(fleet, i, clock_mono_us());
+        went += turn == FLEET_WENT;
+        came += turn == FLEET_CAME;
+        if (turn == FLEET_SAME || went + came > TURN_LINES)
+            continue;
+        fleet_node(fleet, i, clock_mono_us(), &n);
+        (void)log_quote(text, sizeof text, n.name);
+        (void)log_quote(parent, sizeof parent, n.parent);
+        if (turn == FLEET_WENT)
+            log_warn("fleet.away", "node=%s parent=%s heard_s=%" PRIu64 " seq=%" PRIu64, text, parent, n.heard_ms / 1000, n.seq);
+        else
+            log_info("fleet.back", "node=%s parent=%s seq=%" PRIu64 " behind=%" PRIu64, text, parent, n.seq, n.lag_records);
+    }
+    if (went + came > TURN_LINES)
+        log_warn("fleet.turns", "away=%zu back=%zu named=%d next=\"azoth status names all\"", went, came, TURN_LINES);
+}
+
 void core_fleet_tick(struct core_fleet *f)
 {
-    const struct fleet *fleet = core_fleet_look(f);
+    struct fleet *fleet = core_fleet_look(f);
     struct fleet_node n;
     char text[300];
     unsigned told = 0;
+    tell_turns(fleet);
     for (size_t i = 0; i < fleet_count(fleet) && told < WRONG_LINES; i++) {
         fleet_node(fleet, i, clock_mono_us(), &n);
         if (n.away || !n.digest_known || n.digest_ok)

@@ -21,6 +21,8 @@ void core_fleet_committed(struct core_fleet *f, const struct head *head);
 MUST_USE enum err core_fleet_listed(struct core *c, const struct nodes *nodes);
 /* The fleet with all commits that were told; borrowed until the loop turns. */
 struct fleet *core_fleet_look(struct core_fleet *f);
+/* How many nodes send receipts, or may be about to: of those that never did none, some seconds behind the start. */
+uint64_t core_fleet_heard(struct core_fleet *f);
 /* Now and then: says whose data is wrong. */
 void core_fleet_tick(struct core_fleet *f);
 void core_fleet_metrics(struct core_fleet *f, struct stat_page *page);

@@ -146,14 +146,18 @@ static void note_head(struct core *c, const struct head *h)
 static void on_commit(void *arg, const struct signed_head *sh, struct bytes record)
 {
     struct core *c = arg;
-    struct head h;
     struct rd r = rd_over(bytes_of(sh->body, sh->len));
-    if (head_read(&r, &h) == OK) {
-        note_head(c, &h);
-        core_fleet_committed(c->fleet, &h);
-    }
+    if (head_read(&r, &c->told) == OK)
+        core_fleet_committed(c->fleet, &c->told);
     stat_add(&c->stats.commits, 1);
     publisher_post(c->publisher, sh, record);
+}
+
+/* The data has it too, so the log may lose what is old. */
+static void on_data(void *arg)
+{
+    struct core *c = arg;
+    note_head(c, &c->told);
     core_upkeep_committed(c);
 }
 
@@ -183,6 +187,8 @@ static void compact(void *arg)
 static enum err beat(void *arg, struct signed_head *out)
 {
     struct core *c = arg;
+    publisher_fleet(c->publisher, core_fleet_heard(c->fleet));
+    publisher_rotten(c->publisher, upkeep_rotten(c->upkeep));
     return c->committer == NULL ? ERR_NOTFOUND : commit_heartbeat(c->committer, out);
 }
 
@@ -272,6 +278,7 @@ static enum err core_open(struct core *c, struct fault *fault)
         || (err = queue_open(&c->queue, on_writer_ended, c)) != OK || (err = core_upkeep_open(c, fault)) != OK)
         return err;
     commit_encrypt(c->committer, f->core->encrypt);
+    commit_on_data(c->committer, on_data, c);
     struct zones_options zo = { .dir = f->node.dir, .store = c->store, .committer = c->committer, .queue = c->queue,
                                 .stop = &c->stop };
     struct api_http_options ao = { .base = c->base, .listen = f->core->api_listen, .key_file = f->core->api_key_file,

@@ -106,11 +106,12 @@ MUST_USE enum err core_nodes_reload(struct core *c, const char *folder, struct f
         nodes_close(now);
         return fault_set(fault, err, "no memory for the nodes of %s", folder);
     }
-    bool kept = nodes_keep(now, old);
+    char gone[400], text[800];
+    bool kept = nodes_gone(now, old, gone, sizeof gone) == 0;
     c->nodes = now;
     publisher_nodes(c->publisher, now);
     nodes_close(old);
-    log_info("core.nodes", "listed=%zu removed=%s", nodes_count(now), kept ? "none" : "some");
+    log_info("core.nodes", "listed=%zu removed=%s", nodes_count(now), log_quote(text, sizeof text, gone));
     if (c->config->core->encrypt) {
         c->known_stale = true;
         if (!kept) {

@@ -9,7 +9,10 @@
 #include "store/kvvalue.h"
 #include "wire/name.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+
+#define SETTLE_MS 5000
 
 static enum err check(void *arg, struct bytes ns, const struct entry *e, struct fault *fault)
 {
@@ -39,11 +42,34 @@ static struct upkeep_now now_of(struct core *c)
     return (struct upkeep_now){ clock_mono_ms(), commit_time_ms(c->committer), stat_get(&c->stats.applied) };
 }
 
+/* What was told, and found the disk full on its way into the data, must not wait there for the next change. */
+static void settle(struct core *c, uint64_t now_ms)
+{
+    struct fault fault = { "" };
+    char why[FAULT_TEXT_MAX + 64];
+    struct head h = { .seq = 0 };
+    if (now_ms < c->settle_ms)
+        return;
+    c->settle_ms = now_ms + SETTLE_MS;
+    enum err err = commit_settle(c->committer, &fault);
+    if (err == ERR_NOTNOW)
+        return;
+    if (err == OK && (err = store_head(c->store, &h, NULL)) == OK) {
+        stat_set(&c->stats.applied, h.seq);
+        stat_set(&c->stats.epoch, h.epoch);
+        log_info("core.settled", "epoch=%" PRIu64 " seq=%" PRIu64, h.epoch, h.seq);
+    } else {
+        log_warn("core.unsettled", "err=%s next=\"the data stays behind the log; tried again\"",
+                 log_quote(why, sizeof why, fault_text(&fault, err)));
+    }
+}
+
 static void run(void *arg)
 {
     struct core *c = arg;
     if (c->stop)
         return;
+    settle(c, clock_mono_ms());
     struct upkeep_now now = now_of(c);
     uint64_t ms = upkeep_step(c->upkeep, &now);
     enum err err = queue_push(c->queue, &(struct job){ run, NULL, c }, ms);

@@ -57,20 +57,28 @@ static void failed(struct pass *p, enum err err, const char *text)
 }
 
 /* --- log lines --------------------------------------------------------------------------------------------------- */
+/* FILE:LINE, or FILE for what is wrong with the zone as a whole. */
+static const char *place(char *out, size_t cap, const char *file, uint32_t line)
+{
+    char number[16] = "";
+    if (line > 0)
+        (void)snprintf(number, sizeof number, ":%" PRIu32, line);
+    (void)snprintf(out, cap, "%.560s%s", file, number);
+    return out;
+}
+
 static void log_complaints(const struct load_report *r)
 {
     char at[600], text[600];
     const struct complaints *c = r->complaints;
     if (c == NULL)
         return;
-    for (unsigned i = 0; i < c->warnings_n && i < COMPLAINTS_MAX; i++) {
-        (void)snprintf(at, sizeof at, "%.560s:%" PRIu32, r->zone->file, c->warnings[i].line);
-        log_warn("zone.warning", "at=\"%s\" reason=%s", at, log_quote(text, sizeof text, c->warnings[i].text));
-    }
-    for (unsigned i = 0; i < c->errors_n && i < COMPLAINTS_MAX; i++) {
-        (void)snprintf(at, sizeof at, "%.560s:%" PRIu32, r->zone->file, c->errors[i].line);
-        log_error("zone.error", "at=\"%s\" reason=%s", at, log_quote(text, sizeof text, c->errors[i].text));
-    }
+    for (unsigned i = 0; i < c->warnings_n && i < COMPLAINTS_MAX; i++)
+        log_warn("zone.warning", "at=\"%s\" reason=%s", place(at, sizeof at, r->zone->file, c->warnings[i].line),
+                 log_quote(text, sizeof text, c->warnings[i].text));
+    for (unsigned i = 0; i < c->errors_n && i < COMPLAINTS_MAX; i++)
+        log_error("zone.error", "at=\"%s\" reason=%s", place(at, sizeof at, r->zone->file, c->errors[i].line),
+                 log_quote(text, sizeof text, c->errors[i].text));
     if (c->errors_n > COMPLAINTS_MAX || c->warnings_n > COMPLAINTS_MAX)
         log_warn("zone.more", "file=%s errors=%u warnings=%u", log_quote(at, sizeof at, r->zone->file), c->errors_n,
                  c->warnings_n);

@@ -96,11 +96,12 @@ MUST_USE enum err queue_push(struct queue *q, const struct job *job, uint64_t de
         w->next = *at;
         *at = w;
         q->n++;
-        (void)pthread_cond_signal(&q->wake);
     }
     (void)pthread_mutex_unlock(&q->lock);
     if (err != OK)
         free(w);
+    else                            /* behind the unlock: else who wakes meets the lock at once */
+        (void)pthread_cond_signal(&q->wake);
     return err;
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define TIME_AHEAD_MS 30000             /* how far DIR/core.time runs ahead, so that it is written seldom */
+#define TOLD_EARLY_MAX ((size_t)256 * 1024)     /* bytes of ops that are told before the data has them */
 
 /* --- core time ------------------------------------------------------------------------------------------------------ */
 /* A bound above every time that was told stands in a file: the clock may have been set back while we were down. */
@@ -67,10 +68,10 @@ enum err commit_heartbeat(struct committer *c, struct signed_head *out)
     return OK;
 }
 
-static void show(struct committer *c)
+static void show(struct committer *c, const struct head *h)
 {
     pthread_mutex_lock(&c->lock);
-    c->shown = c->base.head;
+    c->shown = *h;
     if (c->shown.time_ms > c->time_ms)
         c->time_ms = c->shown.time_ms;
     pthread_mutex_unlock(&c->lock);
@@ -148,9 +149,14 @@ enum err commit_recover(struct committer *c, struct fault *fault)
         err = names_load(c, fault);
     if (err == OK) {
         c->dirty = false;
-        show(c);
+        show(c, &c->base.head);
     }
     return err;
+}
+
+enum err commit_settle(struct committer *c, struct fault *fault)
+{
+    return c->dirty && c->txn == NULL ? commit_recover(c, fault) : ERR_NOTNOW;
 }
 
 enum err commit_open(struct committer **out, struct store *s, const struct node_key *key,
@@ -162,6 +168,12 @@ enum err commit_open(struct committer **out, struct store *s, const struct node_
 void commit_encrypt(struct committer *c, bool on)
 {
     c->encrypt = on;
+}
+
+void commit_on_data(struct committer *c, void (*fn)(void *arg), void *arg)
+{
+    c->on_data = fn;
+    c->on_data_arg = arg;
 }
 
 enum err commit_open_keys(struct committer **out, struct store *s, const struct node_key *key, struct keyring *keys,
@@ -247,15 +259,30 @@ size_t commit_staged_bytes(const struct committer *c)
     return c->staged_bytes;
 }
 
-/* The log is ahead of the data. A full disk is certain to have left the data alone, so the log takes its records back;
- * after anything else replay decides, since it is right whether the data moved or not. Then the change may still come true, and
- * ERR_FULL, which promises that it does not, is not the word for it. */
-static enum err take_back(struct committer *c, enum err why)
+/* The log is ahead of the data. A full disk is certain to have left the data alone, so the log takes its records back, unless
+ * they were told; after anything else replay decides, since it is right whether the data moved or not. Then the change may
+ * still come true, and ERR_FULL, which promises that it does not, is not the word for it. */
+static enum err take_back(struct committer *c, enum err why, bool told)
 {
-    if (why == ERR_FULL && replay_cut(&c->replay, c->base.head.seq, NULL) == OK)
+    if (why == ERR_FULL && !told && replay_cut(&c->replay, c->base.head.seq, NULL) == OK)
         return why;
     c->dirty = true;
     return why == ERR_FULL ? ERR_STORE : why;
+}
+
+/* A large one could fill the disk with its data. A new epoch waits for the data too: whoever restores a backup over it looks
+ * there, and not in the log, for the highest epoch that was ever told. Where nobody listens there is nothing to be early for. */
+static bool told_early(const struct committer *c)
+{
+    return c->told != NULL && c->staged_bytes <= TOLD_EARLY_MAX && c->staged.head.epoch == c->base.head.epoch;
+}
+
+/* From here on it is what heartbeats tell, whatever becomes of the data. */
+static void tell(struct committer *c)
+{
+    show(c, &c->staged.head);
+    for (size_t i = 0; i < c->list_n && c->told != NULL; i++)
+        c->told(c->told_arg, &c->list[i].head, bytes_of(c->list[i].record, c->list[i].len));
 }
 
 enum err commit_flush(struct committer *c, struct fault *fault)
@@ -266,6 +293,7 @@ enum err commit_flush(struct committer *c, struct fault *fault)
         return err;
     }
     struct store_txn *txn = c->txn;
+    bool early = told_early(c);
     if ((err = signing_end(c->signing, fault)) == OK) {
         struct log_txn *log = c->log;
         c->log = NULL;
@@ -273,8 +301,10 @@ enum err commit_flush(struct committer *c, struct fault *fault)
     }
     if (err == OK) {
         c->txn = NULL;
+        if (early)
+            tell(c);
         if ((err = store_commit(txn, &c->staged.head, &c->staged.signed_head, fault)) != OK)
-            err = take_back(c, err);
+            err = take_back(c, err, early);
     }
     if (err != OK) {
         commit_drop_staged(c);
@@ -282,10 +312,11 @@ enum err commit_flush(struct committer *c, struct fault *fault)
     }
     c->base = c->staged;
     c->names_base = c->names_n;
-    show(c);
-    for (size_t i = 0; i < c->list_n && c->told != NULL; i++)
-        c->told(c->told_arg, &c->list[i].head, bytes_of(c->list[i].record, c->list[i].len));
+    if (!early)
+        tell(c);
     commit_drop_staged(c);
+    if (c->on_data != NULL)
+        c->on_data(c->on_data_arg);
     return OK;
 }
 

@@ -1,10 +1,15 @@
 /* The committer: the only way data changes on a core. Takes a set of ops, makes them one transaction of the store and
  * the log, signed, and tells the publisher.
  *
- *     commit_run:  ops ─► store_apply (digest) ─► records (parts, chain, signatures) ─► log commit ─► data commit ─► told
+ *     commit_run:  ops ─► store_apply (digest) ─► records (parts, chain, signature) ─► log commit ─► told ─► data commit
  *
  * Lives in one thread (the store's writing thread). commit_open replays what the log has complete and the data has not,
- * and cuts an unfinished transaction off the log's tail; so does commit_run after a failure between the two commits. */
+ * and cuts an unfinished transaction off the log's tail; so does commit_run after a failure between the two commits.
+ *
+ * What the log has is true: it is synced, and the data follows, at the next start if need be. So a small transaction is told
+ * while the data is still on its way to the disk. A large one is told behind the data: it may fill the disk, and then the log
+ * takes it back, which it cannot once subscribers have it. A new epoch waits as well: a restore looks for the highest one in
+ * the data. */
 #ifndef AZOTH_REPLICATOR_COMMIT_H
 #define AZOTH_REPLICATOR_COMMIT_H
 
@@ -13,7 +18,7 @@
 struct committer;
 
 /* What the publisher needs to announce: bytes are borrowed for the call. record: the last part when it is the only part
- * and at most RECORD_INLINE_MAX, else empty. Called in the committing thread, after the data commit. */
+ * and at most RECORD_INLINE_MAX, else empty. Called in the committing thread when the log has it, maybe before the data. */
 typedef void commit_told_fn(void *arg, const struct signed_head *head, struct bytes record);
 
 /* s: a core's store, open for writing; key: copied. told may be NULL (offline load).
@@ -28,7 +33,12 @@ MUST_USE enum err commit_open_keys(struct committer **out, struct store *s, cons
                                    commit_told_fn *told, void *told_arg, struct fault *fault);
 /* From the next transaction on: are ops encrypted in the log, with the newest cluster key? Needs keys. */
 void commit_encrypt(struct committer *c, bool on);
+/* Called in the committing thread behind each commit of the data. */
+void commit_on_data(struct committer *c, void (*fn)(void *arg), void *arg);
 void commit_close(struct committer *c);
+/* After a failure between the two commits the next change begins with what the log is ahead; when none comes, this does it.
+ * OK: the data has it now. ERR_NOTNOW: there was nothing to do. Else it is to be called again. */
+MUST_USE enum err commit_settle(struct committer *c, struct fault *fault);
 /* The epoch that commit_open began, and why; false: it began none. */
 struct commit_began { uint64_t from, to, seq; char why[200]; };
 bool commit_began(const struct committer *c, struct commit_began *out);
@@ -67,7 +77,7 @@ uint64_t commit_epoch(const struct committer *c);
 size_t commit_staged_bytes(const struct committer *c);
 /* Now, as core time: never below what any head said, also over restarts. */
 uint64_t commit_time_ms(struct committer *c);
-/* The current head with a new time, signed: the heartbeat. ERR_NOTFOUND: nothing committed yet. Any thread. */
+/* The head that was told last (before any: that of the data) with a new time, signed: the heartbeat. ERR_NOTFOUND: nothing committed yet. Any thread. */
 MUST_USE enum err commit_heartbeat(struct committer *c, struct signed_head *out);
 
 #endif

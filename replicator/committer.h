@@ -32,6 +32,8 @@ struct committer {
     struct node_key key;
     commit_told_fn *told;
     void *told_arg;
+    void (*on_data)(void *arg);         /* NULL: nobody asks */
+    void *on_data_arg;
     struct replay replay;
     struct encoder *encoder;
     struct signing *signing;

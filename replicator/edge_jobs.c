@@ -107,6 +107,8 @@ void app_do(struct app *a, struct todo *t)
             do_join(a, t->cluster);
         for (unsigned i = 0; i < t->notes_n; i++)
             edge_say_note(&a->say, &t->notes[i], "", store_cluster(a->store));
+        if (t->nodes > 0)
+            edge_report_nodes(a->report, t->nodes);
         if (t->heard && a->publisher != NULL)
             publisher_forward(a->publisher, t->forward, &t->head);
         if (t->change) {
@@ -167,6 +169,8 @@ static void rot_look(struct app *a)
     if (rotten && !a->stat.rotten)
         replica_rotten(a->replica);
     a->stat.rotten = rotten;
+    if (a->publisher != NULL)
+        publisher_rotten(a->publisher, rotten);
 }
 
 /* Else a worker that is never idle would leave them none. */

@@ -17,7 +17,7 @@ static void nodes_reload(struct app *a, const char *folder)
 {
     struct nodes *now, *old = a->nodes;
     struct fault fault = { .text = "" };
-    char words[FAULT_TEXT_MAX + 64];
+    char words[FAULT_TEXT_MAX + 64], gone[400];
     enum err err = nodes_open(&now, folder, &fault);
     if (err != OK) {
         log_error("edge.nodes", "err=%s next=keep-old", log_quote(words, sizeof words, fault_text(&fault, err)));
@@ -25,7 +25,8 @@ static void nodes_reload(struct app *a, const char *folder)
     }
     a->nodes = now;
     publisher_nodes(a->publisher, now);
-    log_info("edge.nodes", "listed=%zu removed=%s", nodes_count(now), nodes_keep(now, old) ? "none" : "some");
+    (void)nodes_gone(now, old, gone, sizeof gone);
+    log_info("edge.nodes", "listed=%zu removed=%s", nodes_count(now), log_quote(words, sizeof words, gone));
     nodes_close(old);
 }
 
@@ -191,6 +192,22 @@ static void stop(struct app *a)
     config_free(a->config);
 }
 
+/* What the file names is looked at as well. */
+static int check_only(struct app *a)
+{
+    const struct config_edge *e = a->config->edge;
+    struct nodes *nodes = NULL;
+    struct fault fault = { .text = "" };
+    enum err err = e->relay != NULL ? nodes_open(&nodes, e->relay_nodes, &fault) : OK;
+    if (err != OK)
+        (void)fprintf(stderr, "azoth-edge: %s: edge.relay.nodes: %s\n", a->config_path, fault_text(&fault, err));
+    else
+        (void)printf("%s: good\n", a->config_path);
+    nodes_close(nodes);
+    config_free(a->config);
+    return err == OK ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     struct daemon_options o;
@@ -202,11 +219,8 @@ int main(int argc, char **argv)
     enum err err = config_load(o.config_path, &a.config, &fault);
     if (err == OK && a.config->edge == NULL)
         err = fault_set(&fault, ERR_CONFIG, "%s: has no part `edge`", o.config_path);
-    if (err == OK && o.check) {
-        (void)printf("%s: good\n", o.config_path);
-        config_free(a.config);
-        return 0;
-    }
+    if (err == OK && o.check)
+        return check_only(&a);
     if (err == OK) {
         log_setup(a.config->log.level, a.config->log.json);
         err = start(&a, &fault);

@@ -78,6 +78,11 @@ void edge_report_look(struct edge_report *r)
     arm(r, now_ms);
 }
 
+void edge_report_nodes(struct edge_report *r, uint64_t nodes)
+{
+    r->pace.nodes = nodes;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -93,6 +98,7 @@ enum err edge_report_open(struct edge_report **out, const struct edge_report_opt
     r->started_ms = clock_mono_ms();
     r->moved_us = clock_mono_us();
     randombytes_buf(&r->boot, sizeof r->boot);
+    r->pace.random = r->boot;
     r->timer = event_new(o->base, -1, 0, on_timer, r);
     if (r->timer == NULL || edge_qps_open(&r->qps, o->base, o->dns_http) != OK) {
         edge_report_close(r);

@@ -24,5 +24,7 @@ MUST_USE enum err edge_report_open(struct edge_report **out, const struct edge_r
 void edge_report_close(struct edge_report *r);                  /* NULL is fine */
 /* The position may have moved; cheap when it has not. */
 void edge_report_look(struct edge_report *r);
+/* So many nodes are in the fleet, the core says. */
+void edge_report_nodes(struct edge_report *r, uint64_t nodes);
 
 #endif

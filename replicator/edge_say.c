@@ -87,7 +87,7 @@ static void say_upstream(struct edge_say *s, const struct note *n)
                      n->a, n->b, held);
         return;
     }
-    struct log_brake *brake = n->kind == NOTE_SILENT ? &s->silent : n->kind == NOTE_LEFT ? &s->left
+    struct log_brake *brake = n->kind == NOTE_SILENT ? &s->silent : n->kind == NOTE_LEFT || n->kind == NOTE_HOME ? &s->left
                             : n->kind == NOTE_STALLED ? &s->stalled : n->kind == NOTE_TIMEOUT ? &s->timeout : &s->refused;
     if (!log_brake_pass_in(brake, clock_mono_ms(), LOG_SLOW_MS, UPSTREAM_BURST, &held))
         return;
@@ -96,6 +96,9 @@ static void say_upstream(struct edge_say *s, const struct note *n)
         log_warn("edge.silent", "age_ms=%" PRIu64 " held=%u err=\"nothing is heard\" next=\"%s\" upstream=%" PRIu64, n->a, held,
                  s->upstreams[n->b].publish, n->b);
         s->silent_said = true;
+        break;
+    case NOTE_HOME:
+        log_info("edge.home", "upstream=%" PRIu64 " next=\"the first upstream is tried again\"", n->b);
         break;
     case NOTE_LEFT:
         log_info("edge.left", "held=%u next=upstream upstream=%" PRIu64, held, n->b);
@@ -145,7 +148,7 @@ void edge_say_note(struct edge_say *s, const struct note *n, const char *fault, 
     case NOTE_COPY: case NOTE_COPIED: case NOTE_COPY_SAME: case NOTE_COPY_BAD: case NOTE_LATER:
         say_copy(s, n, fault);
         break;
-    case NOTE_SERVER_LOG: case NOTE_SILENT: case NOTE_LEFT: case NOTE_TIMEOUT: case NOTE_REFUSED: case NOTE_STALLED:
+    case NOTE_SERVER_LOG: case NOTE_SILENT: case NOTE_LEFT: case NOTE_HOME: case NOTE_TIMEOUT: case NOTE_REFUSED: case NOTE_STALLED:
         say_upstream(s, n);
         break;
     }

@@ -149,8 +149,8 @@ enum err edge_thread_begin(struct edge_thread *w, const struct job *job)
     w->job.records = w->records;
     w->job.bytes = bytes_of(w->bytes, job->bytes.len);
     w->waiting = true;
-    pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->lock);
+    pthread_cond_signal(&w->changed);   /* behind the unlock: else who wakes meets the lock at once */
     return OK;
 }
 

@@ -8,8 +8,8 @@
 #define COMPRESS_LEAST 512              /* bytes of ops; below that zstd costs more than it saves */
 #define BODY_FRAME 160                  /* a body without its ops: 3 + 18 + 5 numbers of 9 + 2 + 34 + 1 + 5 */
 
-static_assert(RECORD_OPS_MAX + RECORD_SECRET_EXTRA + 5 + BODY_FRAME + 5 + 66 + HEAD_MAX + 3 + 66 <= RECORD_MAX, "a full part is a record");
-static_assert(STORE_VALUE_MAX + STORE_KEY_MAX + STORE_NS_MAX + 17 + RECORD_SECRET_EXTRA + BODY_FRAME + 5 + 66 + HEAD_MAX + 3 + 66 <= RECORD_MAX,
+static_assert(RECORD_OPS_MAX + RECORD_SECRET_EXTRA + 5 + BODY_FRAME + 5 + HEAD_MAX + 3 + 66 <= RECORD_MAX, "a full part is a record");
+static_assert(STORE_VALUE_MAX + STORE_KEY_MAX + STORE_NS_MAX + 17 + RECORD_SECRET_EXTRA + BODY_FRAME + 5 + HEAD_MAX + 3 + 66 <= RECORD_MAX,
               "the largest op alone is a record");
 
 struct encoder {

@@ -22,7 +22,7 @@ void encoder_begin(struct encoder *e, const struct position *at, uint64_t epoch,
 /* The next part: position of it into *out; its `more` says whether further ones follow. */
 MUST_USE enum err encoder_part(struct encoder *e, struct position *out);
 /* The record of the part just made; head: NULL for a part that more follow. Borrowed until the next encoder_part.
- * blanks: where signatures are to be filled in (record_sign); NULL: the part is signed at once, and head was. */
+ * blanks: where the signature is to be filled in (record_sign); NULL: a part is signed at once, and head was. */
 MUST_USE enum err encoder_record(struct encoder *e, const struct signed_head *head, struct bytes *out,
                                  struct record_blanks *blanks);
 

@@ -17,6 +17,7 @@ struct member {
     uint64_t receipts, due_us;
     struct histogram spread;
     uint64_t spread_last_us;
+    bool went;                          /* fleet_turn told so */
 };
 struct fleet {
     uint8_t cluster[CLUSTER_LEN];
@@ -339,6 +340,14 @@ void fleet_node(const struct fleet *f, size_t i, uint64_t now_us, struct fleet_n
     out->qps = m->qps;
     out->boot = m->boot;
     out->receipts = m->receipts;
+}
+
+enum fleet_turn fleet_turn(struct fleet *f, size_t i, uint64_t now_us)
+{
+    struct member *m = &f->members[i];
+    bool was = m->went;
+    m->went = m->ever && is_away(m, now_us);
+    return m->went == was ? FLEET_SAME : m->went ? FLEET_WENT : FLEET_CAME;
 }
 
 bool fleet_node_has(const struct fleet_node *n, uint64_t epoch, uint64_t seq)

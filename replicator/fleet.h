@@ -56,6 +56,10 @@ bool fleet_moved(struct fleet *f);
 
 size_t fleet_count(const struct fleet *f);
 void fleet_node(const struct fleet *f, size_t i, uint64_t now_us, struct fleet_node *out);      /* in order of names */
+/* Did node i go away, or come back, since this was asked last? Each is told once; that it is heard for the first time is
+ * no news. */
+enum fleet_turn { FLEET_SAME, FLEET_WENT, FLEET_CAME };
+enum fleet_turn fleet_turn(struct fleet *f, size_t i, uint64_t now_us);
 /* The newest commit; false: none yet. */
 bool fleet_newest(const struct fleet *f, uint64_t *epoch, uint64_t *seq);
 /* Who has (epoch, seq)? all: every listed node counts. */

@@ -1,5 +1,5 @@
 /* Transactions of general namespaces. Those staged one behind the other become one of the log, as long as it stays small
- * enough to be announced with its head: one record, one pair of signatures, one seq for all. A version must name one
+ * enough to be announced with its head: one record, one signature, one seq for all. A version must name one
  * state of an entry, so what writes a key that the joint transaction has written begins the next one. */
 #include "replicator/committer.h"
 #include "store/kvvalue.h"

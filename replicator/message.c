@@ -37,11 +37,20 @@ static void signed_head_put(struct wr *w, const struct signed_head *head)
 
 void announce_put(struct wr *w, const struct signed_head *head, struct bytes record)
 {
-    msg_put_array(w, record.len > 0 ? 4 : 3);
+    announce_put_nodes(w, head, record, 0);
+}
+
+void announce_put_nodes(struct wr *w, const struct signed_head *head, struct bytes record, uint64_t nodes)
+{
+    msg_put_array(w, nodes > 0 ? 5 : record.len > 0 ? 4 : 3);
     msg_put_uint(w, MESSAGE_ANNOUNCE);
     signed_head_put(w, head);
     if (record.len > 0)
         msg_put_bin(w, record);
+    else if (nodes > 0)
+        msg_put_nil(w);
+    if (nodes > 0)
+        msg_put_uint(w, nodes);
 }
 
 enum err announce_read(struct bytes in, struct announce *out)
@@ -57,12 +66,13 @@ enum err announce_read(struct bytes in, struct announce *out)
         return ERR_BAD;
     take_signed_head(&r, &out->head);
     out->record = (struct bytes){ 0 };
-    if (n > 3) {
+    if (n > 3 && !(n > 4 && msg_nil(&r))) {
         out->record = msg_bin(&r);
         if (!r.bad && (out->record.len == 0 || out->record.len > RECORD_INLINE_MAX))
             rd_fail(&r);
     }
-    msg_skip_rest(&r, n, 4);
+    out->nodes = n > 4 ? msg_uint(&r) : 0;
+    msg_skip_rest(&r, n, 5);
     return ended(&r);
 }
 

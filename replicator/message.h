@@ -3,6 +3,7 @@
  *
  *     PUB/SUB    announce   [1, head, sig]                      heartbeat, or a commit whose record is fetched
  *                           [1, head, sig, record]              a commit whose record is small
+ *                           [1, head, sig, record or nil, nodes]            the same two, with the size of the fleet
  *     REQ        hello      [1, node]
  *                records    [2, epoch, after seq, max bytes]
  *                manifest   [3, epoch, least seq, offset]       of a snapshot of at least that position
@@ -52,8 +53,11 @@ enum reply_error {
 };
 
 /* --- announce ------------------------------------------------------------------------------------------------------ */
-struct announce { struct signed_head head; struct bytes record; };     /* record: empty when not there */
+/* record: empty when not there. nodes: how many the core hears of; 0: not said. No signature covers it, and nothing but the
+ * pace of receipts follows from it. */
+struct announce { struct signed_head head; struct bytes record; uint64_t nodes; };
 void announce_put(struct wr *w, const struct signed_head *head, struct bytes record);
+void announce_put_nodes(struct wr *w, const struct signed_head *head, struct bytes record, uint64_t nodes);
 MUST_USE enum err announce_read(struct bytes in, struct announce *out);
 
 /* --- requests ------------------------------------------------------------------------------------------------------ */

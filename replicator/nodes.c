@@ -154,14 +154,40 @@ const struct node_entry *nodes_at(const struct nodes *n, size_t i)
     return &n->list[i];
 }
 
+static bool keeps(const struct nodes *now, const struct node_entry *old)
+{
+    const struct node_entry *e = now->n == 0 ? NULL : bsearch(old, now->list, now->n, sizeof *now->list, by_name);
+    return e != NULL && by_key(e, old) == 0;
+}
+
 bool nodes_keep(const struct nodes *now, const struct nodes *old)
 {
     for (size_t i = 0; i < old->n; i++) {
-        const struct node_entry *e = now->n == 0 ? NULL : bsearch(&old->list[i], now->list, now->n, sizeof *now->list, by_name);
-        if (e == NULL || by_key(e, &old->list[i]) != 0)
+        if (!keeps(now, &old->list[i]))
             return false;
     }
     return true;
+}
+
+#define MORE_LEN 32             /* " and 100000 more" fits */
+
+size_t nodes_gone(const struct nodes *now, const struct nodes *old, char *out, size_t cap)
+{
+    size_t gone = 0, named = 0, len = 0;
+    for (size_t i = 0; i < old->n; i++) {
+        const char *name = old->list[i].name;
+        if (keeps(now, &old->list[i]))
+            continue;
+        if (named == gone++ && len + strlen(name) + MORE_LEN < cap) {
+            len += (size_t)snprintf(out + len, cap - len, "%s%s", named > 0 ? "," : "", name);
+            named++;
+        }
+    }
+    if (gone == 0)
+        (void)snprintf(out, cap, "none");
+    else if (named < gone)
+        (void)snprintf(out + len, cap - len, "%s%zu%s", named > 0 ? " and " : "", gone - named, named > 0 ? " more" : "");
+    return gone;
 }
 
 /* --- as one file ---------------------------------------------------------------------------------------------------- */

@@ -22,5 +22,7 @@ MUST_USE enum err nodes_save(const struct nodes *n, const char *path, struct fau
 MUST_USE enum err nodes_load(struct nodes **out, const char *path, struct fault *fault);
 /* Is everybody of old still here, with the same key? (After a removal an encrypting core changes the cluster key.) */
 bool nodes_keep(const struct nodes *now, const struct nodes *old);
+/* How many of old are not, and their names, `a,b and 3 more` when out is too small for all; `none`. */
+size_t nodes_gone(const struct nodes *now, const struct nodes *old, char *out, size_t cap);
 
 #endif

@@ -19,6 +19,7 @@
 #define REQUESTS_PER_WAKE 16            /* then the other events run */
 #define REPLY_BYTES_PER_WAKE ((size_t)4 << 20)          /* the same: what is read, sealed and copied for replies */
 #define EPOCH_MS 1000                   /* our data is of an older epoch than the newest head: ask again */
+#define ROTTEN_MS 10000                 /* our data is rotten: ask again, or another upstream */
 #define QUEUE_BYTES_MAX ((size_t)8 << 20)
 
 struct post { struct signed_head head; uint8_t *record; size_t len; };
@@ -32,10 +33,13 @@ struct publisher {
     pthread_mutex_t lock;               /* of the queue */
     struct post queue[PUBLISHER_QUEUE_MAX];
     size_t queue_n, queue_bytes;
+    struct post taken[PUBLISHER_QUEUE_MAX];         /* the loop's: what it is announcing */
     bool closing;
     bool has_head;
     struct signed_head head;            /* the newest that may be told */
     uint64_t head_epoch, head_seq;
+    uint64_t nodes;                     /* of the fleet; 0: not known */
+    bool rotten;                        /* the data: what was copied from it would be refused at its last byte */
     uint64_t limit, limit_epoch;        /* records up to this seq, of that epoch, are served */
     uint64_t told_bare_epoch, told_bare_seq;    /* relay: a head that went out before its records could be served; seq 0: none */
     struct gate *gate;
@@ -59,7 +63,7 @@ static void send_announce(struct publisher *p, struct bytes msg)
 static void announce(struct publisher *p, const struct signed_head *head, struct bytes record)
 {
     struct wr w = wr_over(p->out, ANNOUNCE_MAX);
-    announce_put(&w, head, record);
+    announce_put_nodes(&w, head, record, p->nodes);
     if (!w.full)
         send_announce(p, wr_done(&w));
 }
@@ -112,11 +116,11 @@ void publisher_post(void *publisher, const struct signed_head *head, struct byte
         continue;
 }
 
-static size_t queue_take(struct publisher *p, struct post *out)
+static size_t queue_take(struct publisher *p)
 {
     pthread_mutex_lock(&p->lock);
     size_t n = p->queue_n;
-    memcpy(out, p->queue, n * sizeof *out);
+    memcpy(p->taken, p->queue, n * sizeof *p->taken);
     p->queue_n = p->queue_bytes = 0;
     pthread_mutex_unlock(&p->lock);
     return n;
@@ -127,22 +131,19 @@ static void on_post(evutil_socket_t fd, short what, void *arg)
     struct publisher *p = arg;
     static const uint64_t none;
     uint64_t count = none;
-    struct post *posts = malloc(sizeof p->queue);
     (void)what;
-    if (posts == NULL)
-        return;                                     /* the eventfd stays readable: again */
     if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
         log_warn("publish.wake", "err=\"%s\"", strerror(errno));
-    size_t n = queue_take(p, posts);
+    size_t n = queue_take(p);
     for (size_t i = 0; i < n; i++) {
-        bool newest = head_is_newest(p, &posts[i].head);
+        const struct post *post = &p->taken[i];
+        bool newest = head_is_newest(p, &post->head);
         if (newest)
             limit_is_head(p);
-        if (newest || posts[i].len > 0)             /* a heartbeat may have told this head already, but not its record */
-            announce(p, &posts[i].head, bytes_of(posts[i].record, posts[i].len));
-        free(posts[i].record);
+        if (newest || post->len > 0)                /* a heartbeat may have told this head already, but not its record */
+            announce(p, &post->head, bytes_of(post->record, post->len));
+        free(post->record);
     }
-    free(posts);
 }
 
 static void on_beat(evutil_socket_t fd, short what, void *arg)
@@ -195,6 +196,16 @@ void publisher_reached(struct publisher *p, const struct signed_head *head)
         p->told_bare_seq = 0;                       /* who asked for it in vain asks again */
         announce(p, &p->head, (struct bytes){ 0 });
     }
+}
+
+void publisher_fleet(struct publisher *p, uint64_t nodes)
+{
+    p->nodes = nodes;
+}
+
+void publisher_rotten(struct publisher *p, bool rotten)
+{
+    p->rotten = rotten;
 }
 
 void publisher_nodes(struct publisher *p, struct nodes *nodes)
@@ -276,7 +287,9 @@ static void serve_snapshot(struct publisher *p, struct bytes node, const struct 
 {
     uint64_t first, last;
     served_range(p, &first, &last);
-    if (p->has_head && p->head_epoch > p->limit_epoch)
+    if (p->rotten)
+        reply_error_put(w, REPLY_LATER, "the data is damaged", ROTTEN_MS);
+    else if (p->has_head && p->head_epoch > p->limit_epoch)
         reply_error_put(w, REPLY_LATER, "data of the newest epoch is not here yet", EPOCH_MS);
     else
         snapserve_answer(p->snapshots, node, q, first, p->limit, clock_mono_ms(), w);

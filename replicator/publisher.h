@@ -63,6 +63,12 @@ void publisher_reached(struct publisher *p, const struct signed_head *head);
 /* Nodes that copy a snapshot from us go on with the log from this seq on; 0: nobody does. Any thread. */
 uint64_t publisher_needs(const struct publisher *p);
 
+/* How many nodes the fleet has, told with each announcement of our own; 0: it is not. Loop thread. */
+void publisher_fleet(struct publisher *p, uint64_t nodes);
+
+/* The data is not what it should be (bit rot): no snapshot of it is handed out. Loop thread. */
+void publisher_rotten(struct publisher *p, bool rotten);
+
 /* The list was read anew. Loop thread; the old one is not looked at any more. */
 void publisher_nodes(struct publisher *p, struct nodes *nodes);
 

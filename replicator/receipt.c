@@ -163,25 +163,47 @@ enum err receipt_verify(struct bytes body, const uint8_t sig[64], const uint8_t 
 }
 
 /* --- pace ------------------------------------------------------------------------------------------------------------ */
-static uint64_t pause_ms(const struct receipt_pace *p, uint64_t epoch, uint64_t seq)
+#define SPREAD_NODES 1000       /* so many a ms each */
+#define NODES_MOST 50000        /* whatever is said: 13 s. Two receipts are at most two such waits apart, so nobody seems away
+                                 * for that (FLEET_HEARD_MS) */
+
+uint64_t receipt_spread_ms(uint64_t nodes)
 {
-    return p->sent_epoch != epoch || p->sent_seq != seq ? RECEIPT_BURST_MS : RECEIPT_IDLE_MS;
+    uint64_t n = nodes < NODES_MOST ? nodes : NODES_MOST;
+    return n <= RECEIPT_AT_ONCE ? 0 : n <= SPREAD_NODES ? n : SPREAD_NODES + (n - SPREAD_NODES) / 4;
 }
 
-uint64_t receipt_wake_ms(const struct receipt_pace *p, uint64_t epoch, uint64_t seq, uint64_t now_ms)
+static uint64_t later(uint64_t a, uint64_t b)
 {
-    uint64_t at = p->sent_ms + pause_ms(p, epoch, seq);
+    return a > b ? a : b;
+}
+
+uint64_t receipt_wake_ms(struct receipt_pace *p, uint64_t epoch, uint64_t seq, uint64_t now_ms)
+{
+    uint64_t spread = receipt_spread_ms(p->nodes);
+    bool moved = p->sent_epoch != epoch || p->sent_seq != seq;
+    if (moved && !p->moved)
+        p->moved_ms = now_ms;
+    p->moved = moved;
+    uint64_t at = p->sent_ms + later(spread, moved ? RECEIPT_BURST_MS : RECEIPT_IDLE_MS);
+    if (moved)
+        at = later(at, p->moved_ms + spread / 2 + spread / 2 * (p->random >> 56) / 256);
     return !p->ever || at <= now_ms ? 0 : at - now_ms;
 }
 
-bool receipt_is_due(const struct receipt_pace *p, uint64_t epoch, uint64_t seq, uint64_t now_ms)
+bool receipt_is_due(struct receipt_pace *p, uint64_t epoch, uint64_t seq, uint64_t now_ms)
 {
     return receipt_wake_ms(p, epoch, seq, now_ms) == 0;
 }
 
 void receipt_sent(struct receipt_pace *p, uint64_t epoch, uint64_t seq, uint64_t now_ms)
 {
-    *p = (struct receipt_pace){ .sent_ms = now_ms, .sent_epoch = epoch, .sent_seq = seq, .ever = true };
+    p->sent_ms = now_ms;
+    p->sent_epoch = epoch;
+    p->sent_seq = seq;
+    p->ever = true;
+    p->moved = false;
+    p->random = p->random * 6364136223846793005u + 1442695040888963407u;
 }
 
 bool receipt_rate_pass(uint64_t *due_us, uint64_t per_second, uint64_t now_us)

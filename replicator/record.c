@@ -182,26 +182,23 @@ void record_put_blank(struct wr *w, struct bytes body, const uint8_t chain[CHAIN
                       struct record_blanks *out)
 {
     static const uint8_t blank[crypto_sign_BYTES];
-    *out = (struct record_blanks){ .head = 0 };
+    *out = (struct record_blanks){ .head_len = sh != NULL ? sh->len : 0 };
     memcpy(out->chain, chain, CHAIN_LEN);
-    msg_put_array(w, sh != NULL ? 4 : 2);
+    msg_put_array(w, sh != NULL ? 3 : 2);
     msg_put_bin(w, body);
-    msg_put_bin(w, bytes_of(blank, sizeof blank));
-    out->part_sig = w->len - sizeof blank;
-    if (sh != NULL) {
+    if (sh != NULL)
         msg_put_bin(w, bytes_of(sh->body, sh->len));
-        out->head = w->len - sh->len;
-        out->head_len = sh->len;
-        msg_put_bin(w, bytes_of(sh->sig, HEAD_SIG_LEN));
-        out->head_sig = w->len - HEAD_SIG_LEN;
-    }
+    out->head = w->len - out->head_len;
+    msg_put_bin(w, sh != NULL ? bytes_of(sh->sig, HEAD_SIG_LEN) : bytes_of(blank, sizeof blank));
+    out->sig = w->len - sizeof blank;
 }
 
 void record_sign(uint8_t *record, const struct record_blanks *b, const struct node_key *key)
 {
-    sign_part(record + b->part_sig, b->chain, key);
-    if (b->head > 0)
-        sign_head(record + b->head_sig, bytes_of(record + b->head, b->head_len), key);
+    if (b->head_len > 0)
+        sign_head(record + b->sig, bytes_of(record + b->head, b->head_len), key);
+    else
+        sign_part(record + b->sig, b->chain, key);
 }
 
 void record_put(struct wr *w, struct bytes body, const uint8_t chain[CHAIN_LEN], const struct signed_head *sh,
@@ -209,8 +206,8 @@ void record_put(struct wr *w, struct bytes body, const uint8_t chain[CHAIN_LEN],
 {
     struct record_blanks b;
     record_put_blank(w, body, chain, sh, &b);
-    if (!w->full)
-        sign_part(w->buf + b.part_sig, chain, key);
+    if (!w->full && sh == NULL)
+        sign_part(w->buf + b.sig, chain, key);
 }
 
 void head_put(struct signed_head *out, const struct head *h)
@@ -281,13 +278,14 @@ enum err record_read(struct bytes in, struct record *out)
         return ERR_BAD;
     memset(out, 0, sizeof *out);
     uint32_t n = msg_array(&r);
-    if (!r.bad && n != 2 && n != 4)             /* what the signatures do not cover must not grow */
+    if (!r.bad && n != 2 && n != 3)             /* what no signature covers must not grow */
         rd_fail(&r);
     out->body = msg_bin(&r);
-    take_fixed(&r, out->part_sig, sizeof out->part_sig);
-    if (n == 4) {
+    if (n == 3) {
         head = msg_bin(&r);
         head_sig = msg_bin(&r);
+    } else {
+        take_fixed(&r, out->part_sig, sizeof out->part_sig);
     }
     if (r.bad)
         return rd_err(&r);
@@ -296,7 +294,7 @@ enum err record_read(struct bytes in, struct record *out)
     enum err err = body_read(out);
     if (err == OK && out->more != (n == 2))
         err = ERR_BAD;
-    if (err == OK && n == 4)
+    if (err == OK && n == 3)
         err = head_take(head, head_sig, out);
     if (err == OK)
         record_chain(out->body, out->chain);
@@ -339,23 +337,21 @@ enum err head_verify(const struct signed_head *sh, const uint8_t core_pub[32])
     return sig_fits(sh->sig, text, len, core_pub) ? OK : ERR_SIGNATURE;
 }
 
-enum err record_verify_part(const struct record *r, const uint8_t core_pub[32])
+enum err record_agrees(const struct record *r)
 {
-    uint8_t text[sizeof part_purpose + CHAIN_LEN];
-    size_t len = part_signed(text, r->chain);
     const struct head *h = &r->head;
-    if (r->has_head && (h->epoch != r->epoch || h->seq != r->seq || memcmp(h->cluster, r->cluster, CLUSTER_LEN) != 0
-                        || memcmp(h->chain, r->chain, CHAIN_LEN) != 0))
-        return ERR_BAD;
-    return sig_fits(r->part_sig, text, len, core_pub) ? OK : ERR_SIGNATURE;
+    return !r->has_head || (h->epoch == r->epoch && h->seq == r->seq && h->time_ms == r->time_ms
+                            && memcmp(h->cluster, r->cluster, CLUSTER_LEN) == 0 && memcmp(h->chain, r->chain, CHAIN_LEN) == 0)
+         ? OK : ERR_BAD;
 }
 
 enum err record_verify(const struct record *r, const uint8_t core_pub[32])
 {
-    enum err err = record_verify_part(r, core_pub);
-    if (err == OK && r->has_head)
-        err = head_verify(&r->signed_head, core_pub);
-    return err;
+    uint8_t text[sizeof part_purpose + CHAIN_LEN];
+    enum err err = record_agrees(r);
+    if (err != OK || r->has_head)
+        return err != OK ? err : head_verify(&r->signed_head, core_pub);
+    return sig_fits(r->part_sig, text, part_signed(text, r->chain), core_pub) ? OK : ERR_SIGNATURE;
 }
 
 enum err record_joins(const struct position *at, const struct record *r)

@@ -1,13 +1,15 @@
 /* Log records: the unit of the log, of announcements and of fetches. Encoded once, by the core; every hop stores and
  * forwards the same bytes. FORMAT.md section 6.
  *
- *     record   [body, part signature]                      more parts of this transaction follow
- *              [body, part signature, head, head signature]    last (or only) part
+ *     record   [body, part signature]              more parts of this transaction follow
+ *              [body, head, head signature]        last (or only) part
  *     body     [cluster, epoch, seq, part, more, prev, time, codec, key id, ops]
  *     ops      (decrypted, decompressed) op op op ...      op: [1, ns, key, value] put | [2, ns, key] delete
  *
  * chain hash = BLAKE2b-256(body); prev = chain hash of the record before (zero for the very first one).
- * The part signature is Ed25519 over "azoth part 1" 00 chain hash; the head signature over "azoth head 1" 00 head.
+ * The part signature is Ed25519 over "azoth part 1" 00 chain hash; the head signature over "azoth head 1" 00 head. A head
+ * names the chain hash of its body, so its signature binds both. Their times are the same: of all heads that the core signs
+ * for one seq, the later ones in heartbeats, a record has only one, and its bytes are the same everywhere.
  * key id 0: ops stand there as they are; else they are 24 bytes of nonce and a secretbox under the cluster key of that id
  * (keyring.h). All else stays readable, so a record is checked, stored and forwarded without the key. */
 #ifndef AZOTH_REPLICATOR_RECORD_H
@@ -32,7 +34,7 @@ struct record {                 /* decoded; everything borrowed from the record'
     uint8_t chain[CHAIN_LEN];   /* computed from body */
     uint64_t codec, key_id;     /* codec 0: plain, 1: zstd; key id 0: not encrypted */
     struct bytes body, ops;     /* ops as stored (maybe compressed, then maybe encrypted) */
-    uint8_t part_sig[64];
+    uint8_t part_sig[64];       /* when more */
     bool has_head;              /* exactly when !more */
     struct head head;
     struct signed_head signed_head;
@@ -44,8 +46,10 @@ MUST_USE enum err record_read(struct bytes in, struct record *out);
 #define RECORD_FRONT_MAX 128
 struct record_front { uint64_t epoch, seq, part, time_ms; bool more; };
 MUST_USE enum err record_front_read(struct bytes front, struct record_front *out);
-/* Signatures, and that head and body agree (cluster, epoch, seq, chain). ERR_SIGNATURE, ERR_BAD. */
+/* The signature, and that head and body agree (cluster, epoch, seq, chain, time). ERR_SIGNATURE, ERR_BAD. */
 MUST_USE enum err record_verify(const struct record *r, const uint8_t core_pub[32]);
+/* The same without the signature, for who has verified this very signed head already. ERR_BAD. */
+MUST_USE enum err record_agrees(const struct record *r);
 MUST_USE enum err head_verify(const struct signed_head *sh, const uint8_t core_pub[32]);
 void head_sign(struct signed_head *out, const struct head *h, const struct node_key *key);
 /* The same with a blank signature: record_sign makes it. */
@@ -91,17 +95,15 @@ struct record_body {
 void record_encrypt(uint8_t *out, struct bytes ops, const uint8_t key[RECORD_SECRET_KEY_LEN]);
 void record_body_put(struct wr *w, const struct record_body *b);
 void record_chain(struct bytes body, uint8_t out[CHAIN_LEN]);
-/* The record around a body; sh: the signed head of the last part, NULL for a part that more follow. */
+/* The record around a body; sh: the signed head of the last part, NULL for a part that more follow, which is signed. */
 void record_put(struct wr *w, struct bytes body, const uint8_t chain[CHAIN_LEN], const struct signed_head *sh,
                 const struct node_key *key);
-/* The same with room for both signatures, which record_sign fills in: in another thread, when that helps. A record that
+/* The same with room for the signature, which record_sign fills in: in another thread, when that helps. A record that
  * did not fit (w is full) has none. */
-struct record_blanks { uint8_t chain[CHAIN_LEN]; size_t part_sig, head, head_len, head_sig; };   /* offsets; head 0: no head */
+struct record_blanks { uint8_t chain[CHAIN_LEN]; size_t sig, head, head_len; };     /* offsets; head_len 0: no head */
 void record_put_blank(struct wr *w, struct bytes body, const uint8_t chain[CHAIN_LEN], const struct signed_head *sh,
                       struct record_blanks *out);
 void record_sign(uint8_t *record, const struct record_blanks *b, const struct node_key *key);
-/* record_verify without the head's signature, for who has verified the same signed head already. */
-MUST_USE enum err record_verify_part(const struct record *r, const uint8_t core_pub[32]);
 
 /* --- node keys: DIR/node.key (0600: base64 of the 64 bytes), DIR/node.pub ("ed25519:BASE64" line) ------------------- */
 MUST_USE enum err node_key_make(const char *dir, bool replace, struct node_key *out, struct fault *fault);

@@ -237,10 +237,24 @@ static void links_anew(struct replica *r, uint64_t now, struct todo *t)
     ask_hello(r, now, t);
 }
 
-static void change_upstream(struct replica *r, enum note_kind why, uint64_t now, struct todo *t)
+/* The first of the list is left: one that had been good for long is soon tried again, one that was left a good place for in
+ * vain later. Come to because the others failed as well, it is no worse than they: while the core is down, all take turns. */
+static void home_left(struct replica *r, uint64_t now)
+{
+    if (r->home_ms == 0 || now - r->changed_ms >= REPLICA_HOME_MS)
+        r->home_ms = REPLICA_HOME_MS;
+    else if (r->home_tried)
+        r->home_ms = r->home_ms < REPLICA_HOME_MOST_MS / 2 ? 2 * r->home_ms : REPLICA_HOME_MOST_MS;
+}
+
+static void go_to(struct replica *r, unsigned upstream, enum note_kind why, uint64_t now, struct todo *t)
 {
     unsigned shift = r->silences < 6 ? r->silences : 6;
-    r->upstream = (r->upstream + 1) % r->o.upstreams;
+    if (r->upstream == 0)
+        home_left(r, now);
+    r->home_tried = why == NOTE_HOME;
+    r->upstream = upstream;
+    r->home_at_ms = upstream == 0 ? 0 : now + replica_jitter(r, r->home_ms);
     r->silences++;
     r->leave_at_ms = r->stall_at_ms = r->hollow_at_ms = r->refused_ms = 0;
     r->changed_ms = now;
@@ -249,6 +263,18 @@ static void change_upstream(struct replica *r, enum note_kind why, uint64_t now,
     note(t, why, now - r->heard_ms, r->upstream);
     r->asked = ASKED_NOTHING;
     links_anew(r, now, t);
+}
+
+static void change_upstream(struct replica *r, enum note_kind why, uint64_t now, struct todo *t)
+{
+    go_to(r, (r->upstream + 1) % r->o.upstreams, why, now, t);
+}
+
+/* Only from a place where all is well: nothing is under way that would be cut. */
+static bool home_is_due(const struct replica *r, uint64_t now)
+{
+    return r->home_at_ms != 0 && now >= r->home_at_ms && r->state == REPLICA_LIVE && r->job == JOB_NONE && r->asked == ASKED_NOTHING
+        && r->copy.why == COPY_NOT && !r->stopped;
 }
 
 void replica_leave(struct replica *r, enum note_kind why, uint64_t now, struct todo *t)
@@ -319,6 +345,8 @@ void replica_tick(struct replica *r, uint64_t now, struct todo *t)
     else if (r->asked != ASKED_NOTHING
              && now - r->asked_ms >= (r->asked == ASKED_HELLO ? REPLICA_HELLO_MS : copy_patience_ms(r)))
         timed_out(r, now, t);
+    else if (home_is_due(r, now))
+        go_to(r, 0, NOTE_HOME, now, t);
     replica_step(r, now, t);
 }
 

@@ -25,7 +25,9 @@
  *
  * An upstream that is silent for 3 s, or that for half a minute hands out nothing of what is asked for, is left for the
  * next one in the list; so is one whose log does not reach back to ours, once, before a snapshot is copied. A request that
- * stays without reply has its link opened anew (a todo's change with the upstream at hand).
+ * stays without reply has its link opened anew (a todo's change with the upstream at hand). Whoever was left for another and
+ * is the first of the list is tried again when the replica has been LIVE elsewhere for some minutes; each time that was in vain,
+ * the next try takes twice as long to come.
  *
  * One job at a time: between a todo with a job and its replica_stored, further calls give no job; heads are taken all the
  * while, so a relay forwards them while a large transaction is being applied. */
@@ -38,6 +40,8 @@
 #define REPLICA_TICK_MS 250             /* replica_tick at least this often */
 #define REPLICA_HELLO_MS 3000           /* replies are waited for so long */
 #define REPLICA_FETCH_MS 10000
+#define REPLICA_HOME_MS 600000          /* half of it to all of it: then back to the first upstream */
+#define REPLICA_HOME_MOST_MS 7200000    /* the same, when it was tried in vain again and again */
 #define REPLICA_STALL_MS 30000          /* heads come, records do not: so long is normal while a relay fetches much */
 #define REPLICA_RETRY_MS 5000           /* after the store refused */
 #define REPLICA_BATCH 4096              /* records of one job */
@@ -79,6 +83,7 @@ enum note_kind {
     NOTE_COPY /* seq of the snapshot, enum copy_why, upstream, chunks, bytes as they travel */,
     NOTE_COPIED /* seq, ms, entries */, NOTE_COPY_SAME /* chunk we go on at, upstream */,
     NOTE_COPY_BAD /* chunk from 1; more than there are: its digest. Chunks */, NOTE_LATER /* ms */, NOTE_FULL, NOTE_STORE, NOTE_RESUMED, NOTE_SILENT /* ms, next upstream */, NOTE_LEFT /* ms, next upstream */,
+    NOTE_HOME /* ms, the first upstream */,
     NOTE_STALLED /* our seq, head's */,
     NOTE_ROTTEN /* our seq */,
     NOTE_TIMEOUT /* ms */, NOTE_REFUSED /* error code of the reply */, NOTE_HELLO /* server's first, last */,
@@ -95,6 +100,7 @@ struct todo {
     bool heard;                         /* a newer head than all before: tell our own subscribers */
     struct signed_head head;
     struct bytes forward;               /* the announcement it came in, to be sent on unchanged; empty: came in a reply */
+    uint64_t nodes;                     /* that the announcement tells of; 0: it does not */
     bool change;                        /* close the links, open those of this upstream (also: the same one anew) */
     unsigned upstream;
     struct bytes ask;                   /* request to send; replaces the one before; empty: none */

@@ -64,6 +64,8 @@ struct replica {
     uint64_t patience_ms;
     uint64_t stall_at_ms;               /* then the upstream has owed us for long what we ask for; 0: it does not */
     uint64_t hollow_at_ms;              /* then its log has been empty for long, though it tells of records; 0: it is not */
+    uint64_t home_at_ms, home_ms;       /* then the first upstream is tried again; 0: we are there. The pause it was given last */
+    bool home_tried;                    /* we came where we are by that */
     bool left_short;                    /* an upstream was left because its log does not reach back to ours */
     enum job_kind job;                  /* being done; JOB_NONE: none */
     uint64_t store_at_ms;               /* not before: the store refused */

@@ -91,7 +91,7 @@ static enum err take_record(struct replica *r, struct bytes bytes, struct positi
     if (join == ERR_GAP || join == ERR_EPOCH)
         return join;
     bool head_known = rec.has_head && r->have_head && replica_same_signed(&rec.signed_head, &r->newest_signed);
-    if ((err = head_known ? record_verify_part(&rec, r->o.core_pub) : record_verify(&rec, r->o.core_pub)) != OK)
+    if ((err = head_known ? record_agrees(&rec) : record_verify(&rec, r->o.core_pub)) != OK)
         return err;
     if ((err = cluster_check(r, rec.cluster)) != OK)
         return err;
@@ -217,8 +217,10 @@ enum err replica_hear(struct replica *r, struct bytes msg, uint64_t now, struct 
     enum err err = announce_read(msg, &a);
     if (err == OK)
         err = replica_take_head(r, &a.head, false, now, t);
-    if (t->heard)
+    if (t->heard) {
         t->forward = msg;
+        t->nodes = a.nodes;
+    }
     if (err == OK && a.record.len > 0)
         err = take_announced(r, a.record, now, t);
     if (err == OK && !t->heard && r->empties > 0)

@@ -6,15 +6,16 @@
 #include "base/msg.h"
 #include "replicator/record.h"
 
-/* The record around the same body, with the signatures that were there. */
+/* The record around the same body, with the signature that was there. */
 static void write_back(const struct record *r, struct bytes was)
 {
     uint8_t *buf = malloc(was.len + 1);
     struct wr w = wr_over(buf, was.len);
-    msg_put_array(&w, r->has_head ? 4 : 2);
+    msg_put_array(&w, r->has_head ? 3 : 2);
     msg_put_bin(&w, r->body);
-    msg_put_bin(&w, bytes_of(r->part_sig, sizeof r->part_sig));
-    if (r->has_head) {
+    if (!r->has_head) {
+        msg_put_bin(&w, bytes_of(r->part_sig, sizeof r->part_sig));
+    } else {
         msg_put_bin(&w, bytes_of(r->signed_head.body, r->signed_head.len));
         msg_put_bin(&w, bytes_of(r->signed_head.sig, HEAD_SIG_LEN));
     }

@@ -72,10 +72,30 @@ static const struct signed_head *old_head(struct sim *s)
 
 static const struct made *any_record(struct sim *s) { return &s->made[rnd_below(&s->rnd, (uint32_t)s->made_n)]; }
 
+/* The record under a head that the core signed for the same seq later, in a heartbeat; false: there is none. */
+static bool under_later_head(struct sim *s, struct bytes real, struct wr *w, struct bytes *out)
+{
+    struct record rec;
+    struct head h;
+    if (record_read(real, &rec) != OK || !rec.has_head)
+        return false;
+    for (size_t k = s->signed_n; k-- > 0;) {
+        struct rd rd = rd_over(bytes_of(s->signed_head[k].body, s->signed_head[k].len));
+        if (head_read(&rd, &h) == OK && memcmp(h.chain, rec.chain, CHAIN_LEN) == 0 && h.time_ms > rec.head.time_ms) {
+            record_put(w, rec.body, rec.chain, &s->signed_head[k], &s->evil);
+            *out = wr_done(w);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- announcements ------------------------------------------------------------------------------------------------------ */
 bool twist_announce(struct sim *s, int from, struct wr *w)
 {
-    static uint8_t copy[4096];
+    static uint8_t copy[4096], one[4096];
+    struct wr ow = wr_over(one, sizeof one);
+    struct bytes later;
     struct announce a;
     if (s->node[from].true_heads || w->len > sizeof copy)
         return true;
@@ -96,6 +116,8 @@ bool twist_announce(struct sim *s, int from, struct wr *w)
     } else if (a.record.len > 0 && tells(s, from, LIE_RECORD)) {
         flip_bit(s, (uint8_t *)(uintptr_t)a.record.ptr, a.record.len);
         announce_put(wr_again(w), &a.head, a.record);
+    } else if (a.record.len > 0 && under_later_head(s, a.record, &ow, &later) && tells(s, from, LIE_LATER_HEAD)) {
+        announce_put(wr_again(w), &a.head, later);
     }
     return true;
 }
@@ -137,8 +159,9 @@ static struct bytes branch_record(struct sim *s, uint64_t seq, struct bytes real
 
 static void twist_records(struct sim *s, int i, const struct request *q, struct wr *w)
 {
-    static uint8_t copy[65536], one[4096];
-    struct bytes record[64];
+    static uint8_t copy[65536], one[4096], other[4096];
+    struct wr ow = wr_over(other, sizeof other);
+    struct bytes record[64], later;
     struct reply reply;
     uint32_t n = 0;
     memcpy(copy, w->buf, w->len);
@@ -159,6 +182,8 @@ static void twist_records(struct sim *s, int i, const struct request *q, struct 
     if (n > 0 && tells(s, i, LIE_BRANCH))
         for (uint32_t k = 0; k < n; k++)
             record[k] = branch_record(s, q->after + 1 + k, record[k]);
+    if (n > 0 && under_later_head(s, record[at], &ow, &later) && tells(s, i, LIE_LATER_HEAD))
+        record[at] = later;
     if (tells(s, i, LIE_ORDER)) {
         record[at] = any_record(s)->record;
         n = n > 0 ? n : 1;

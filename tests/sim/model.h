@@ -116,7 +116,7 @@ static inline void model_commit(struct model_core *c, struct rnd *rnd, unsigned 
         struct wr ow = wr_over(plain, sizeof plain), bw = wr_over(body, sizeof body), rw = wr_over(out, sizeof out);
         op_put(&ow, &op);
         struct record_body b = { .epoch = c->epoch, .seq = c->at.seq + 1, .part = i, .more = i + 1 < parts,
-                                 .time_ms = c->time_ms, .ops = wr_done(&ow) };
+                                 .time_ms = c->time_ms + 1, .ops = wr_done(&ow) };     /* model_sign's */
         memcpy(b.cluster, c->cluster, CLUSTER_LEN);
         memcpy(b.prev, c->at.chain, CHAIN_LEN);
         record_body_put(&bw, &b);

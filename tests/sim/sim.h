@@ -60,7 +60,7 @@ enum step {
     X(SILENT, "holds back") X(GARBAGE, "garbage") X(FLIP, "a flipped bit") X(SHORT, "cut off") X(SWAP, "another reply") \
     X(ERROR, "errors") X(OLD_HEAD, "old heads") X(KEY_HEAD, "heads of another key") X(SWAP_RECORD, "a record that is another's") \
     X(HELLO, "a false greeting") X(RECORD, "altered records") X(KEY_RECORD, "records of another key") X(RANGE, "a false range") \
-    X(HOLD, "no records") X(ORDER, "records out of order") X(BRANCH, "records of an older epoch") \
+    X(HOLD, "no records") X(ORDER, "records out of order") X(BRANCH, "records of an older epoch") X(LATER_HEAD, "a record under a later head") \
     X(KEY_MANIFEST, "manifests of another key") X(OLD_MANIFEST, "manifests of a lower place") X(TOTAL, "a vast manifest") \
     X(PIECE, "pieces out of place") X(TABLE, "a false table") X(DATA, "false data under a true head") \
     X(CHUNK, "another chunk") X(CHUNK_BYTES, "chunks of garbage")

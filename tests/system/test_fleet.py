@@ -1,5 +1,6 @@
 """The fleet over real processes: core, relay, edges; azoth status, wait and cluster; propagation in the metrics."""
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -103,6 +104,20 @@ def test_a_paused_edge_is_named(fleet):
     finally:
         far.process.send_signal(signal.SIGCONT)
     assert patient.communicate(timeout=60)[0].startswith(f"{seq}: 3 of 3")
+
+
+def test_who_goes_silent_is_told(fleet):
+    core, relay, near, far, first = fleet
+    mark = core.mark()
+    far.process.send_signal(signal.SIGSTOP)
+    try:
+        line = core.wait_log(r'fleet\.away node="far" parent="relay" ', since=mark, timeout=90)
+        assert f"seq={first.split('.')[1]}" in line and 30 <= int(re.search(r"heard_s=(\d+)", line)[1])
+        assert status(core)["far"]["away"] and not status(core)["near"]["away"]
+    finally:
+        far.process.send_signal(signal.SIGCONT)
+    core.wait_log(r'fleet\.back node="far" parent="relay" ', since=mark, timeout=90)
+    assert core.log()[mark:].count("fleet.away") == core.log()[mark:].count("fleet.back") == 1
 
 
 def test_a_node_restarts_and_one_leaves(fleet):

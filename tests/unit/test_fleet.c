@@ -386,6 +386,28 @@ static void who_counts(void **state)
     bed_close(&b);
 }
 
+/* Each turn is told once, and the first sign of life is none. */
+static void comings_and_goings(void **state)
+{
+    struct bed b;
+    (void)state;
+    bed_open(&b);
+    assert_int_equal(fleet_turn(b.fleet, 0, b.now), FLEET_SAME);
+    assert_int_equal(heard(&b, "a", 1, 1, 5), OK);
+    assert_int_equal(fleet_turn(b.fleet, 0, b.now), FLEET_SAME);
+    b.now += FLEET_HEARD_MS * 1000;
+    assert_int_equal(fleet_turn(b.fleet, 0, b.now), FLEET_WENT);
+    assert_int_equal(fleet_turn(b.fleet, 0, b.now + S), FLEET_SAME);
+    list_drop(&b, "c");                                     /* another list: what was told of a stays told */
+    list_read(&b);
+    assert_int_equal(fleet_turn(b.fleet, 0, b.now + S), FLEET_SAME);
+    assert_int_equal(heard(&b, "a", 2, 1, 5), OK);
+    assert_int_equal(fleet_turn(b.fleet, 0, b.now), FLEET_CAME);
+    assert_int_equal(fleet_turn(b.fleet, 0, b.now), FLEET_SAME);
+    assert_int_equal(fleet_turn(b.fleet, 1, b.now), FLEET_SAME);    /* never heard */
+    bed_close(&b);
+}
+
 /* Right behind the start nobody was heard yet, which does not mean that nobody is there. */
 static void settling(void **state)
 {
@@ -527,7 +549,7 @@ int main(void)
         cmocka_unit_test(what_is_taken), cmocka_unit_test(boots), cmocka_unit_test(rates), cmocka_unit_test(lists),
         cmocka_unit_test(digests_and_lag), cmocka_unit_test(epochs), cmocka_unit_test(ring_wraps),
         cmocka_unit_test(propagation), cmocka_unit_test(metrics), cmocka_unit_test(quorums), cmocka_unit_test(who_counts),
-        cmocka_unit_test(settling), cmocka_unit_test(api_targets), cmocka_unit_test(api_waits),
+        cmocka_unit_test(settling), cmocka_unit_test(comings_and_goings), cmocka_unit_test(api_targets), cmocka_unit_test(api_waits),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -325,8 +325,8 @@ static void wont_open(const char *dir, enum azoth_err want, const char *words)
 static void wrong_folders(void **state)
 {
     static const struct { const char *why, *file, *text; enum azoth_err want; const char *words; } rows[] = {
-        { "newer format",    "magic", "azoth-store 2\nlmdb 0.9\n",          AZOTH_FORMAT,  "store format 2" },
-        { "other LMDB",      "magic", "azoth-store 1\nlmdb 1.0\n",          AZOTH_FORMAT,  "LMDB 1.0" },
+        { "newer format",    "magic", "azoth-store 3\nlmdb 0.9\n",          AZOTH_FORMAT,  "store format 3" },
+        { "other LMDB",      "magic", "azoth-store 2\nlmdb 1.0\n",          AZOTH_FORMAT,  "LMDB 1.0" },
         { "not a magic",     "magic", "hello",                              AZOTH_FORMAT,  "magic" },
         { "names nothing",   "current", "7\n",                              AZOTH_FORMAT,  "data.7" },
         { "not a number",    "current", "one\n",                            AZOTH_FORMAT,  "current" },

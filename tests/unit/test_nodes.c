@@ -115,7 +115,10 @@ static void who_was_removed(void **state)
     put_key(dir, "a.pub", 1);
     put_key(dir, "b.pub", 2);
     assert_int_equal(nodes_open(&old, dir, NULL), OK);
+    char gone[64];
     assert_true(nodes_keep(old, old));
+    assert_int_equal(nodes_gone(old, old, gone, sizeof gone), 0);
+    assert_string_equal(gone, "none");
     put_key(dir, "c.pub", 3);
     assert_int_equal(nodes_open(&now, dir, NULL), OK);
     assert_true(nodes_keep(now, old));          /* one more */
@@ -124,6 +127,8 @@ static void who_was_removed(void **state)
     take(dir, "b.pub");
     assert_int_equal(nodes_open(&now, dir, NULL), OK);
     assert_false(nodes_keep(now, old));         /* one less */
+    assert_int_equal(nodes_gone(now, old, gone, sizeof gone), 1);
+    assert_string_equal(gone, "b");
     nodes_close(now);
     put_key(dir, "b.pub", 4);
     assert_int_equal(nodes_open(&now, dir, NULL), OK);
@@ -135,6 +140,12 @@ static void who_was_removed(void **state)
     assert_int_equal(nodes_open(&now, dir, NULL), OK);
     assert_false(nodes_keep(now, old));
     assert_true(nodes_keep(old, now));
+    assert_int_equal(nodes_gone(now, old, gone, sizeof gone), 2);
+    assert_string_equal(gone, "a,b");
+    assert_int_equal(nodes_gone(now, old, gone, 34), 2);
+    assert_string_equal(gone, "a and 1 more");
+    assert_int_equal(nodes_gone(now, old, gone, 33), 2);
+    assert_string_equal(gone, "2");
     nodes_close(now);
     nodes_close(old);
     dir_remove(dir);

@@ -321,6 +321,10 @@ static void serves_snapshots(void **state)
     struct reply r = manifest(&b, 0, 0, 0);
     assert_true(r.type == MESSAGE_ERROR && r.code == REPLY_LATER);      /* nothing is stored yet */
     put_much(&b, 40);
+    publisher_rotten(b.publisher, true);                /* what would be copied, nobody could use */
+    r = manifest(&b, 0, 0, 0);
+    assert_true(r.type == MESSAGE_ERROR && r.code == REPLY_LATER && bytes_equal(r.text, bytes_of_text("the data is damaged")));
+    publisher_rotten(b.publisher, false);
     assert_int_equal(copy(&b, 0), 40);
     assert_int_equal(copy(&b, 40), 40);
     put(&b, 1);

@@ -2,6 +2,7 @@
 #include "tests/unit/receipt_bed.h"
 
 #include "base/msg.h"
+#include "replicator/fleet.h"
 #include "replicator/receipt_queue.h"
 
 #define S 1000000u
@@ -189,7 +190,46 @@ static void pace(void **state)
         if (wake != paces[i].wake_ms || receipt_is_due(&p, 1, paces[i].seq, paces[i].now_ms) != (wake == 0))
             fail_msg("%s: wakes in %lu ms", paces[i].why, (unsigned long)wake);
     }
+    receipt_sent(&p, 1, 10, 5000);
     assert_int_equal(receipt_wake_ms(&p, 2, 10, 5000), 50);     /* the epoch moves too */
+}
+
+/* The larger the fleet, the later and the rarer. */
+static void pace_of_fleets(void **state)
+{
+    static const struct { const char *why; uint64_t nodes, spread_ms; } fleets[] = {
+        { "nothing is known of it",                         0,              0 },
+        { "few: all at once",                               10,             0 },
+        { "a few more",                                     11,             11 },
+        { "a hundred: one each 100 ms, 1,000 a second",     100,            100 },
+        { "a thousand",                                     1000,           1000 },
+        { "ten thousand: 3,077 a second",                   10000,          3250 },
+        { "more than there are: nobody seems away",         UINT64_MAX,     13250 },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(fleets); i++) {
+        struct receipt_pace p = { .nodes = fleets[i].nodes, .random = 7 };
+        uint64_t spread = fleets[i].spread_ms, rest = spread > RECEIPT_IDLE_MS ? spread : RECEIPT_IDLE_MS;
+        if (receipt_spread_ms(fleets[i].nodes) != spread)
+            fail_msg("%s: %lu ms", fleets[i].why, (unsigned long)receipt_spread_ms(fleets[i].nodes));
+        assert_true(receipt_is_due(&p, 1, 1, 1000));           /* the first one of all waits for nothing */
+        receipt_sent(&p, 1, 1, 1000);
+        uint64_t now = 900000, wait = receipt_wake_ms(&p, 1, 2, now);
+        assert_in_range(wait, spread / 2, spread);
+        assert_int_equal(receipt_is_due(&p, 1, 2, now), spread == 0);
+        assert_int_equal(receipt_wake_ms(&p, 1, 3, now + 1), wait > 0 ? wait - 1 : 0);      /* a further move does not put it off */
+        receipt_sent(&p, 1, 3, now + wait);
+        assert_int_equal(receipt_wake_ms(&p, 1, 3, now + wait), rest);
+        assert_in_range(receipt_wake_ms(&p, 1, 4, now + wait), RECEIPT_BURST_MS, rest);
+        /* a move right before the receipt that is due at rest puts it off: by so little that the node is not away */
+        uint64_t sent = now + wait, last = sent + rest - 1;
+        assert_true(last + receipt_wake_ms(&(struct receipt_pace){ .nodes = fleets[i].nodes, .random = UINT64_MAX, .ever = true,
+                                           .sent_ms = sent, .sent_epoch = 1, .sent_seq = 3 }, 1, 4, last) - sent
+                    < FLEET_HEARD_MS - 2000);
+        /* two nodes do not wait the same while */
+        struct receipt_pace other = { .nodes = fleets[i].nodes, .random = UINT64_MAX, .ever = true };
+        assert_true(spread < 50 || receipt_wake_ms(&other, 1, 9, now) != wait);
+    }
 }
 
 /* A burst of changes each ms for 3 s: 60 receipts and no more; then one a second. */
@@ -359,7 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip), cmocka_unit_test(format_example), cmocka_unit_test(longest_fits), cmocka_unit_test(every_byte_is_signed),
-        cmocka_unit_test(shapes), cmocka_unit_test(versions), cmocka_unit_test(pace), cmocka_unit_test(a_burst),
+        cmocka_unit_test(shapes), cmocka_unit_test(versions), cmocka_unit_test(pace), cmocka_unit_test(pace_of_fleets), cmocka_unit_test(a_burst),
         cmocka_unit_test(rate), cmocka_unit_test(newest_wins), cmocka_unit_test(a_counter_far_ahead), cmocka_unit_test(rates_of_the_queue), cmocka_unit_test(places),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

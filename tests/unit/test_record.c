@@ -19,7 +19,7 @@ static struct node_key key_of(uint8_t fill)
     return key;
 }
 
-/* One put, one delete, signed: the record of FORMAT.md's example. */
+/* One put, signed: the record of FORMAT.md's example. */
 static struct bytes example(struct node_key *key)
 {
     static struct model_core c;
@@ -30,6 +30,22 @@ static struct bytes example(struct node_key *key)
     struct bytes got = heap_copy(c.log[1].ptr, c.log[1].len);
     model_close(&c);
     return got;
+}
+
+static void example_is_that_of_the_format(void **state)
+{
+    struct node_key key;
+    struct bytes made = example(&key), want = heap_from_hex("93 c455 9a c410 c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1 01 01 00 c2"
+        "c420 0000000000000000000000000000000000000000000000000000000000000000 cd03e9 00 00"
+        "c415 94 01 a26b76 c4066b65792d3034 c406333232323431"
+        "c464 99 c410 c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1 01 01 c420 80979af2edcc3a3fd62232181be0a1a8d2b81a2acc6540aafc8ff0e5c88aff88"
+        "c420 76650c31b2dc2d00233eaca6c7b7f6794fe4df4999a8a4b0608e555f740c672a 01 0c cd03e9 81 a3616c6c 01"
+        "c440 a36f4b6f189e3e3357796ec14487049e9741f790032ec81fd0369bde9beb7554"
+        "69b444b8918a2d3b6cb6253399cfb7b38162f810801a7ba4a7b6afd735e78f09");
+    (void)state;
+    assert_true(bytes_equal(made, want));
+    bytes_free(want);
+    bytes_free(made);
 }
 
 static void prefixes_are_short(void **state)
@@ -81,23 +97,62 @@ static void other_key_is_refused(void **state)
     bytes_free(whole);
 }
 
-/* A head of another record, though well signed, does not fit this body. */
+/* Heads that the core has signed, and yet not of this record. */
 static void head_and_body_agree(void **state)
+{
+    static const struct { const char *why; bool ours, later; enum err want; } rows[] = {
+        { "its own",                                            true,  false, OK },
+        { "that of the record behind it",                       false, false, ERR_BAD },
+        { "a heartbeat's: the same place, at a later time",     true,  true,  ERR_BAD },
+    };
+    static struct model_core c;
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct rnd rnd = rnd_seed(2);
+        struct record one, other;
+        uint8_t buf[4096];
+        model_open(&c, 8);
+        model_commit(&c, &rnd, 1, false);
+        assert_int_equal(record_read(c.log[1], &one), OK);
+        if (rows[i].later)
+            model_sign(&c);
+        if (!rows[i].ours)
+            model_commit(&c, &rnd, 1, false);
+        struct wr w = wr_over(buf, sizeof buf);
+        record_put(&w, one.body, one.chain, &c.signed_head, &c.key);
+        assert_int_equal(head_verify(&c.signed_head, c.key.pub), OK);
+        assert_int_equal(record_read(wr_done(&w), &other), OK);
+        if (record_verify(&other, c.key.pub) != rows[i].want || record_agrees(&other) != rows[i].want)
+            fail_msg("%s: %s", rows[i].why, err_text(record_verify(&other, c.key.pub)));
+        model_close(&c);
+    }
+}
+
+/* What is signed as a part that others follow is no whole transaction, and the other way round. */
+static void parts_are_no_ends(void **state)
 {
     static struct model_core c;
     struct rnd rnd = rnd_seed(2);
-    struct record one, two;
+    struct record part, end, rec;
     uint8_t buf[4096];
     (void)state;
     model_open(&c, 8);
-    model_commit(&c, &rnd, 1, false);
-    model_commit(&c, &rnd, 1, false);
-    assert_int_equal(record_read(c.log[1], &one), OK);
-    assert_int_equal(record_read(c.log[2], &two), OK);
+    model_commit(&c, &rnd, 2, false);
+    assert_int_equal(record_read(c.log[1], &part), OK);
+    assert_int_equal(record_read(c.log[2], &end), OK);
+    assert_true(part.more && !part.has_head && !end.more && end.has_head);
     struct wr w = wr_over(buf, sizeof buf);
-    record_put(&w, one.body, one.chain, &two.signed_head, &c.key);
-    assert_int_equal(record_read(wr_done(&w), &one), OK);
-    assert_int_equal(record_verify(&one, c.key.pub), ERR_BAD);
+    record_put(&w, part.body, part.chain, &end.signed_head, &c.key);
+    assert_int_equal(record_read(wr_done(&w), &rec), ERR_BAD);
+    w = wr_over(buf, sizeof buf);
+    record_put(&w, end.body, end.chain, NULL, &c.key);
+    assert_int_equal(record_read(wr_done(&w), &rec), ERR_BAD);
+    /* nor does a part's signature stand for a head's */
+    w = wr_over(buf, sizeof buf);
+    memcpy(end.signed_head.sig, part.part_sig, HEAD_SIG_LEN);
+    record_put(&w, end.body, end.chain, &end.signed_head, &c.key);
+    assert_int_equal(record_read(wr_done(&w), &rec), OK);
+    assert_int_equal(record_verify(&rec, c.key.pub), ERR_SIGNATURE);
     model_close(&c);
 }
 
@@ -105,10 +160,12 @@ static const struct { const char *why, *hex; enum err want; } shapes[] = {
     { "nothing",                        "",                                     ERR_SHORT },
     { "not an array",                   "c0",                                   ERR_BAD },
     { "three elements",                 "93 c400 c400 c400",                    ERR_BAD },
-    { "array of five",                  "95 c400 c400 c400 c400 c400",          ERR_BAD },
+    { "four elements, as in format 1",  "94 c400 c400 c400 c400",               ERR_BAD },
+    { "array of one",                   "91 c400",                              ERR_BAD },
     { "a bin of 4 GiB",                 "92 c6ffffffff 00",                     ERR_SHORT },
     { "a bin in a longer form",         "92 c50001 00 c400",                    ERR_BAD },
     { "part signature too short",       "92 c401 90 c403 010203",               ERR_BAD },
+    { "head signature too short",       "93 c401 90 c400 c403 010203",          ERR_BAD },
 };
 static void shape_rows(void **state)
 {
@@ -181,7 +238,7 @@ static void encoder_round_trip(void **state)
                 ops[i].value = bytes_of(noise, rnd_below(&rnd, 4) == 0 && round >= 8 ? most : rnd_below(&rnd, (uint32_t)most + 1));
         }
         struct position at = { .epoch = 2, .seq = 10, .chain = { 5 } }, now;
-        struct head h = { .epoch = 2, .cohorts_n = 1, .cohorts = { { "all", 0 } } };
+        struct head h = { .epoch = 2, .time_ms = 777, .cohorts_n = 1, .cohorts = { { "all", 0 } } };
         memcpy(h.cluster, cluster, CLUSTER_LEN);
         encoder_begin(e, &at, 2, 777, ops, n);
         do {
@@ -226,7 +283,7 @@ static void secrets(void **state)
     uint8_t cluster[CLUSTER_LEN] = { 1 }, secret[RECORD_SECRET_KEY_LEN] = { 7 }, wrong[RECORD_SECRET_KEY_LEN] = { 8 };
     struct node_key key = key_of(3);
     struct position now, at = { .epoch = 2, .seq = 10 };
-    struct head h = { .epoch = 2, .seq = 11, .cohorts_n = 1, .cohorts = { { "all", 0 } } };
+    struct head h = { .epoch = 2, .seq = 11, .time_ms = 777, .cohorts_n = 1, .cohorts = { { "all", 0 } } };
     struct signed_head sh;
     struct encoder *e;
     struct record rec;
@@ -387,12 +444,14 @@ static void announce_round_trip(void **state)
     uint8_t buf[4096];
     (void)state;
     assert_int_equal(record_read(record, &rec), OK);
-    for (int with = 0; with < 2; with++) {
+    for (int with = 0; with < 2; with++)
+    for (uint64_t nodes = 0; nodes < 3000; nodes += 1500) {
         struct wr w = wr_over(buf, sizeof buf);
-        announce_put(&w, &rec.signed_head, with ? record : (struct bytes){ 0 });
+        announce_put_nodes(&w, &rec.signed_head, with ? record : (struct bytes){ 0 }, nodes);
         struct bytes whole = heap_copy(w.buf, w.len);
         assert_int_equal(announce_read(whole, &a), OK);
         assert_true(bytes_equal(a.record, with ? record : (struct bytes){ 0 }));
+        assert_int_equal(a.nodes, nodes);
         assert_memory_equal(a.head.body, rec.signed_head.body, rec.signed_head.len);
         for (size_t n = 0; n < whole.len; n++) {
             struct bytes cut = heap_copy(whole.ptr, n);
@@ -470,8 +529,9 @@ static void reply_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prefixes_are_short), cmocka_unit_test(flipped_bits_are_seen), cmocka_unit_test(other_key_is_refused),
-        cmocka_unit_test(head_and_body_agree), cmocka_unit_test(shape_rows), cmocka_unit_test(ops_rows),
+        cmocka_unit_test(example_is_that_of_the_format), cmocka_unit_test(prefixes_are_short),
+        cmocka_unit_test(flipped_bits_are_seen), cmocka_unit_test(other_key_is_refused), cmocka_unit_test(head_and_body_agree),
+        cmocka_unit_test(parts_are_no_ends), cmocka_unit_test(shape_rows), cmocka_unit_test(ops_rows),
         cmocka_unit_test(encoder_round_trip), cmocka_unit_test(secrets), cmocka_unit_test(join_rows), cmocka_unit_test(node_keys),
         cmocka_unit_test(pub_rows), cmocka_unit_test(announce_round_trip), cmocka_unit_test(request_rows),
         cmocka_unit_test(reply_round_trip),

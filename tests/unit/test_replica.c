@@ -82,9 +82,11 @@ static void parts_are_kept(void **state)
 
 /* --- bad input -------------------------------------------------------------------------------------------------------------- */
 /* What comes at a live replica that holds records 1 to 3 of 5, and what becomes of it. */
-enum bad { FLIPPED_RECORD, FLIPPED_HEAD, OTHER_CLUSTER, OTHER_KEY, OLD_EPOCH, TWICE, OLD_RECORD, WRONG_ORDER, CUT_SHORT, EMPTY, NOISE, UNKNOWN_TYPE };
+enum bad { FLIPPED_BODY, FLIPPED_RECORD, LATER_HEAD, FLIPPED_HEAD, OTHER_CLUSTER, OTHER_KEY, OLD_EPOCH, TWICE, OLD_RECORD, WRONG_ORDER, CUT_SHORT, EMPTY, NOISE, UNKNOWN_TYPE };
 static const struct { const char *why; enum bad bad; enum err want; bool asks; } bad_rows[] = {
-    { "record with a flipped bit",          FLIPPED_RECORD, ERR_SIGNATURE,  true },
+    { "ops that the head knows nothing of", FLIPPED_BODY,   ERR_BAD,        true },
+    { "signature with a flipped bit",       FLIPPED_RECORD, ERR_SIGNATURE,  true },
+    { "record under a heartbeat's head",    LATER_HEAD,     ERR_BAD,        true },
     { "head with a flipped bit",            FLIPPED_HEAD,   ERR_SIGNATURE,  false },
     { "from another cluster, our key",      OTHER_CLUSTER,  ERR_CLUSTER,    false },
     { "signed by another core",             OTHER_KEY,      ERR_SIGNATURE,  false },
@@ -106,10 +108,27 @@ static struct bytes bad_message(struct bed *b, enum bad bad)
     struct signed_head sh = head_at(b, 4);
     struct bytes record = b->core.log[4];
     switch (bad) {
+    case FLIPPED_BODY:
+        announce_put(&w, &sh, record);
+        w.buf[w.len - record.len + 86] ^= 4;        /* in the ops: another chain hash than the head's, which is good */
+        break;
     case FLIPPED_RECORD:
         announce_put(&w, &sh, record);
-        w.buf[w.len - record.len + 90] ^= 4;        /* in the body: the chain hash, so the signature, no longer fits */
+        w.buf[w.len - 10] ^= 4;
         break;
+    case LATER_HEAD: {                              /* which the core has signed, for the same place */
+        uint8_t again[1024];
+        struct wr aw = wr_over(again, sizeof again);
+        struct record rec;
+        struct head h;
+        assert_int_equal(record_read(record, &rec), OK);
+        h = rec.head;
+        h.time_ms += 1000;
+        head_sign(&sh, &h, &b->core.key);
+        record_put(&aw, rec.body, rec.chain, &sh, &b->core.key);
+        announce_put(&w, &sh, wr_done(&aw));
+        break;
+    }
     case FLIPPED_HEAD:
         sh.sig[10] ^= 1;
         announce_put(&w, &sh, record);
@@ -407,6 +426,74 @@ static void silence_changes_the_upstream(void **state)
     bed_close(&b);
 }
 
+/* Hears heads for at most so long; how long it was until another upstream was chosen, 0: none was. */
+static uint64_t stays(struct bed *b, uint64_t most)
+{
+    for (uint64_t since = b->now; b->now - since < most;) {
+        b->now += 2500;
+        model_sign(&b->core);
+        assert_int_equal(hear(b, &b->core.signed_head, (struct bytes){ 0 }), OK);
+        tick(b);
+        if (b->t.change)
+            return b->now - since;
+    }
+    return 0;
+}
+static void falls_silent(struct bed *b, unsigned next)
+{
+    for (uint64_t end = b->now + 20 * REPLICA_SILENCE_MS; b->now < end; b->now += 100) {
+        tick(b);
+        if (b->t.change) {
+            assert_true(noted(&b->t, NOTE_SILENT) && b->t.upstream == next);
+            assert_int_equal(greet(b), OK);
+            return;
+        }
+    }
+    fail_msg("silence changed nothing");
+}
+
+/* The first of the list is tried again from a place where all is well; later and later while that is in vain. */
+static void back_to_the_first(void **state)
+{
+    struct bed b;
+    uint64_t pause = REPLICA_HOME_MS;
+    (void)state;
+    bed_open(&b, 2);
+    commits(&b, 1);
+    bring_to(&b, 1);
+    falls_silent(&b, 1);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_in_range(stays(&b, 2 * REPLICA_HOME_MOST_MS), pause / 2, pause + 2500);
+        assert_true(noted(&b.t, NOTE_HOME) && b.t.upstream == 0);
+        assert_int_equal(greet(&b), OK);
+        if (i < 5)
+            falls_silent(&b, 1);
+        pause = 2 * pause < REPLICA_HOME_MOST_MS ? 2 * pause : REPLICA_HOME_MOST_MS;
+    }
+    assert_int_equal(stays(&b, REPLICA_HOME_MS), 0);                /* it is well there: and stays */
+    falls_silent(&b, 1);
+    model_commit(&b.core, &(struct rnd){ 3 }, 1, false);
+    assert_int_equal(hear(&b, &b.core.signed_head, (struct bytes){ 0 }), OK);
+    assert_int_equal(stays(&b, REPLICA_FETCH_MS - 2500), 0);        /* behind, and asking: no moment to leave */
+    bed_close(&b);
+    bed_open(&b, 2);
+    commits(&b, 1);
+    bring_to(&b, 1);
+    for (unsigned i = 0; i < 8; i++) {                              /* the core is down: no upstream is better than the other */
+        falls_silent(&b, 1);
+        falls_silent(&b, 0);
+    }
+    falls_silent(&b, 1);
+    assert_in_range(stays(&b, 2 * REPLICA_HOME_MOST_MS), REPLICA_HOME_MS / 2, REPLICA_HOME_MS + 2500);
+    bed_close(&b);
+    bed_open(&b, 1);                                                /* where there is no other, there is no way back */
+    commits(&b, 1);
+    bring_to(&b, 1);
+    falls_silent(&b, 0);
+    assert_int_equal(stays(&b, REPLICA_HOME_MS + 5000), 0);
+    bed_close(&b);
+}
+
 /* first > our place: another upstream may reach back, once; then a snapshot. Emptied logs may be filling up again. */
 static const struct { const char *why; unsigned upstreams; uint64_t first, last, wait_ms; } short_rows[] = {
     { "begins behind us, one upstream",     1, 4, 6, 0 },
@@ -587,7 +674,7 @@ int main(void)
         cmocka_unit_test(new_epoch_that_does_not_join), cmocka_unit_test(same_seq_other_chain),
         cmocka_unit_test(wrong_digest_copies_once_then_stops), cmocka_unit_test(wrong_digest_later_copies_again),
         cmocka_unit_test(full_store_waits_and_resumes),
-        cmocka_unit_test(silence_changes_the_upstream), cmocka_unit_test(short_log_rows),
+        cmocka_unit_test(silence_changes_the_upstream), cmocka_unit_test(back_to_the_first), cmocka_unit_test(short_log_rows),
         cmocka_unit_test(heads_without_records),
         cmocka_unit_test(lost_reply_is_asked_for_again), cmocka_unit_test(refusal_rows), cmocka_unit_test(cohort_holds_back),
     };
