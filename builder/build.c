@@ -129,6 +129,15 @@ static bool gone(const struct numbers *fresh, struct bytes owner, uint16_t type)
     return bsearch(&h, fresh->v, fresh->n, sizeof *fresh->v, by_number) == NULL;
 }
 
+/* What signers make of the rest, and make anew under other names when the salt changes: no loss. */
+static bool is_made(uint16_t type) { return type == TYPE_NSEC || type == TYPE_NSEC3; }
+
+static bool is_made_key(struct bytes key)
+{
+    struct rrkey_parts p;
+    return rrkey_split(key, &p) == OK && (is_made(p.slot) || p.slot == RRSLOT_PARENT_NSEC);
+}
+
 /* RRsets in an entry; of those, how many the new records lack (fresh NULL: not counted). */
 static void count_rrsets(const struct entry *e, struct bytes apex, const struct numbers *fresh, uint64_t *total,
                          uint64_t *lost)
@@ -138,6 +147,8 @@ static void count_rrsets(const struct entry *e, struct bytes apex, const struct 
     struct below entry;
     if (blob_read(e->value, &b) != OK || expand_owner(e, apex, &owner, NULL) != OK)
         return;                                 /* the zone header */
+    if (is_made(b.rr[0].type))
+        return;
     *total += b.n;
     for (unsigned i = 0; i < b.n && fresh != NULL; i++)
         *lost += gone(fresh, name_bytes(&owner), b.rr[i].type);
@@ -172,7 +183,7 @@ static bool touches_little(const struct survey *s, const struct op_list *ops, st
 {
     uint64_t touched = 0, own = 0;
     for (size_t i = 0; i < s->old_n; i++)
-        own += is_own(s, &s->old[i]);
+        own += is_own(s, &s->old[i]) && !is_made_key(s->old[i].key);
     for (size_t i = 0; i < ops->n; i++) {
         const struct entry wanted = { .key = ops->ops[i].key };
         const struct entry *e = s->old_n > 0 ? bsearch(&wanted, s->old, s->old_n, sizeof *e, by_key) : NULL;

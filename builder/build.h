@@ -113,6 +113,10 @@ MUST_USE enum err layout_stray(struct layout *l, struct bytes name, uint32_t lin
 /* Warns of addresses below cuts that are glue of no cut of this zone. */
 MUST_USE enum err below_warn(struct layout *l);
 
+/* Which NSEC3 chain answers are proven with (nsec3param.c): of the NSEC3PARAM that say SHA-1 and a whole chain the one of
+ * the lowest RDATA, whatever the file's order. false: none. Iterations beyond all use are an error in c. */
+bool nsec3_choose(const struct zone *z, const struct owner *apex, struct complaints *c, struct zone_nsec3 *out);
+
 /* --- difference (diff.c) -------------------------------------------------------------------------------------- */
 /* Ops that turn old into fresh, both ascending. DEL keys are copied into out's arena, PUTs borrow from fresh. */
 MUST_USE enum err diff_run(const struct entry *old, size_t old_n, const struct entry *fresh, size_t fresh_n,

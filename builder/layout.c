@@ -64,11 +64,11 @@ static enum err collect_sigs(struct layout *l, const struct owner *o, uint16_t t
     for (size_t i = o->first; i < o->first + o->n; i++) {
         if (rr[i].type != TYPE_RRSIG || covered(rr[i].rdata) != type)
             continue;
-        in->sig_ttl = n == 0 || rr[i].ttl < in->sig_ttl ? rr[i].ttl : in->sig_ttl;
         l->sigs[n++] = rr[i].rdata;
     }
     in->sigs_n = without_twins(TYPE_RRSIG, l->sigs, n);
     in->sigs = l->sigs;
+    in->sig_ttl = in->ttl;                                      /* as it must be (RFC 4034 section 3), whatever the file says */
     return OK;
 }
 
@@ -372,19 +372,6 @@ static const struct zone_rr *at_apex(const struct layout *l, uint16_t type)
     return NULL;
 }
 
-static void nsec3_of(const struct layout *l, struct zone_header *h)
-{
-    const struct zone_rr *param = at_apex(l, TYPE_NSEC3PARAM);
-    if (param == NULL)
-        return;
-    struct rd r = rd_over(param->rdata);
-    h->nsec3.algorithm = rd_u8(&r);
-    h->nsec3.flags = rd_u8(&r);
-    h->nsec3.iterations = rd_u16(&r);
-    h->nsec3.salt = rd_take(&r, rd_u8(&r));
-    h->has_nsec3 = !r.bad;
-}
-
 /* The SOA for negative answers: as the zone's, with min(TTL, MINIMUM) (RFC 2308 section 3). */
 static enum err soa_of(struct layout *l, struct rrset *out)
 {
@@ -431,7 +418,7 @@ static enum err put_header(struct layout *l, enum zone_kind kind)
     if (err != OK)
         return err;
     h.has_soa = true;
-    nsec3_of(l, &h);
+    h.has_nsec3 = nsec3_choose(l->z, &l->owners->v[0], l->c, &h.nsec3);
     put_key(&s, bytes_of(l->apex.buf, l->apex.at[l->depth]), RRSLOT_ZONE);
     zone_header_write(&w, &h);
     err = keep(l, &s, &w, &l->owners->v[0]);

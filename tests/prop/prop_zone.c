@@ -26,30 +26,28 @@ static int by_record(const void *a, const void *b)
 
 static uint16_t covers(const struct zone_rr *rr) { return (uint16_t)(rr->rdata.ptr[0] << 8 | rr->rdata.ptr[1]); }
 
-/* The TTL that a record has once loaded: the lowest of its RRset, signatures by what they cover. */
-static uint32_t loaded_ttl(const struct zone *z, size_t at)
+static bool is_orphan(const struct zone *z, const struct zone_rr *rr)
 {
-    const struct zone_rr *rr = &z->rr[at];
     bool orphan = rr->type == TYPE_RRSIG;
     for (size_t i = 0; i < z->n && orphan; i++)
         orphan = !(bytes_equal(z->rr[i].owner, rr->owner) && z->rr[i].type == covers(rr));
-    uint32_t ttl = rr->ttl;
+    return orphan;
+}
+
+/* The TTL that a record has once loaded: the lowest of its RRset, a signature that of what it covers, those of nothing
+ * the lowest among them. */
+static uint32_t loaded_ttl(const struct zone *z, size_t at)
+{
+    const struct zone_rr *rr = &z->rr[at];
+    bool orphan = is_orphan(z, rr);
+    uint16_t type = rr->type == TYPE_RRSIG && !orphan ? covers(rr) : rr->type;
+    uint32_t lowest_ttl = UINT32_MAX;
     for (size_t i = 0; i < z->n; i++) {
         const struct zone_rr *o = &z->rr[i];
-        if (o->type != rr->type || !bytes_equal(o->owner, rr->owner))
-            continue;
-        if (rr->type == TYPE_RRSIG && !orphan && covers(o) != covers(rr))
-            continue;
-        if (rr->type == TYPE_RRSIG && orphan) {
-            bool other = true;
-            for (size_t k = 0; k < z->n && other; k++)
-                other = !(bytes_equal(z->rr[k].owner, o->owner) && z->rr[k].type == covers(o));
-            if (!other)
-                continue;
-        }
-        ttl = o->ttl < ttl ? o->ttl : ttl;
+        if (o->type == type && bytes_equal(o->owner, rr->owner) && (!orphan || is_orphan(z, o)))
+            lowest_ttl = o->ttl < lowest_ttl ? o->ttl : lowest_ttl;
     }
-    return ttl;
+    return lowest_ttl;
 }
 
 struct walked { struct zone z; struct world *w; };

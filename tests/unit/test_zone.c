@@ -21,6 +21,7 @@ static const struct { const char *why, *text; uint32_t line; const char *says; }
     { "two DNAMEs", APEX "x DNAME y\nx DNAME z\n", 4, "more than one DNAME" },
     { "CNAME and DNAME", APEX "x CNAME y\nx DNAME z\n", 4, "CNAME beside" },
     { "DS at the apex", APEX "@ DS 1 8 2 ab\n", 3, "parent zone" },
+    { "NSEC3 with iterations beyond all keys", APEX "@ NSEC3PARAM 1 0 2501 -\n", 3, "at most 2500" },
     { "NSEC3 at no hash", APEX "x NSEC3 1 0 5 ab 2t7b4g4vsa5smi47k61mv5bv1a22bojr A\n", 3, "not a hash" },
     { "NSEC3 too deep", APEX "2t7b4g4vsa5smi47k61mv5bv1a22bojr.x NSEC3 1 0 5 ab 2t7b4g4vsa5smi47k61mv5bv1a22bojr A\n", 3, "not a hash" },
 };
@@ -222,7 +223,7 @@ static void only_what_differs(void **state)
 
 static char *many(unsigned n, const char *form)
 {
-    char *text = malloc(200 + n * 60);
+    char *text = malloc(200 + n * 240);
     size_t at = (size_t)sprintf(text, APEX);
     for (unsigned i = 0; i < n; i++)
         at += (size_t)sprintf(text + at, form, i, i % 250, i / 250);
@@ -253,6 +254,36 @@ static void half_of_a_zone(void **state)
         free(had);
         free(left);
     }
+    free(c);
+}
+
+#define H "00000000000000000000000000000000"
+
+/* A new salt, or NSEC in place of NSEC3, gives a zone other proofs under other names: more than half of its RRsets. */
+static void new_salt_is_no_loss(void **state)
+{
+    (void)state;
+    struct complaints *c = calloc(1, sizeof *c);
+    struct place p;
+    size_t n;
+    char *had = many(150, "h%1$u A 192.0.%3$u.%2$u\n"
+                          "%1$032u NSEC3 1 0 0 - " H "\n%1$031ua NSEC3 1 0 0 - " H "\n");
+    char *salted = many(150, "h%1$u A 192.0.%3$u.%2$u\n"
+                             "%1$031uv NSEC3 1 0 0 ff " H "\n%1$031ub NSEC3 1 0 0 ff " H "\n");
+    char *plain = many(150, "h%1$u A 192.0.%3$u.%2$u\nh%1$u NSEC @ A NSEC\n"), *less = many(60, "h%u A 192.0.%3$u.%2$u\n");
+    place_open(&p);
+    const struct { const char *why, *text; enum err want; } rows[] = {
+        { "the first", had, OK }, { "a new salt", salted, OK }, { "NSEC", plain, OK }, { "NSEC3 again", had, OK },
+        { "what it is all about goes", less, ERR_REFUSED },
+    };
+    for (size_t i = 0; i < ROWS(rows); i++)
+        if (place_load(&p, "z.", rows[i].text, false, c, &n) != rows[i].want)
+            fail_msg("%s: %s", rows[i].why, c->errors_n > 0 ? c->errors[0].text : "accepted");
+    place_close(&p);
+    free(had);
+    free(salted);
+    free(plain);
+    free(less);
     free(c);
 }
 
@@ -363,7 +394,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses), cmocka_unit_test(warns), cmocka_unit_test(lays_out), cmocka_unit_test(parent_and_child),
-        cmocka_unit_test(only_what_differs), cmocka_unit_test(half_of_a_zone), cmocka_unit_test(moved_is_not_gone),
+        cmocka_unit_test(only_what_differs), cmocka_unit_test(half_of_a_zone), cmocka_unit_test(new_salt_is_no_loss),
+        cmocka_unit_test(moved_is_not_gone),
         cmocka_unit_test(too_large), cmocka_unit_test(lists_zones), cmocka_unit_test(walks_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

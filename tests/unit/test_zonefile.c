@@ -62,8 +62,10 @@ static const struct { const char *why, *text, *want; } good[] = {
       "a 5 LOC 51 30 12.748 N 0 7 39.611 W 0.00m 0.00m 20.00m 300.00m\na 5 LOC 0 S 0 59 59.999 e 42849672.95m 90000000m\n",
       "a.example. 5 IN LOC 51 00 0.000 N 00 00 0.000 W 0m 1m 10000m 10m\na.example. 5 IN LOC 90 00 0.000 N 180 00 0.000 E -100000m 1m 10000m 10m\n"
       "a.example. 5 IN LOC 51 30 12.748 N 00 07 39.611 W 0m 0.00m 20m 300m\na.example. 5 IN LOC 00 00 0.000 S 00 59 59.999 E 42849672.95m 90000000m 10000m 10m\n" },
-    { "values that may be empty", "a 5 CAA 0 issue \"\"\na 5 URI 10 1 \"\"\na 5 CSYNC \\# 6 000000010003\n",
-      "a.example. 5 IN TYPE257 \\# 7 00056973737565\na.example. 5 IN TYPE256 \\# 4 000a0001\na.example. 5 IN TYPE62 \\# 6 000000010003\n" },
+    { "values that may be empty", "a 5 CAA 0 issue \"\"\na 5 URI 10 1 \"\"\na 5 CSYNC \\# 6 000000010003\na 5 CSYNC 1 3\n",
+      "a.example. 5 IN TYPE257 \\# 7 00056973737565\na.example. 5 IN TYPE256 \\# 4 000a0001\na.example. 5 IN CSYNC 1 3\na.example. 5 IN CSYNC 1 3\n" },
+    { "names that begin with an escaped @ are no origin", "a 5 RP \\@.x \\@\nb 5 HTTPS 0 \\@.\nc 5 SVCB 1 @\n",
+      "a.example. 5 IN RP @.x.example. @.example.\nb.example. 5 IN HTTPS 0 @.\nc.example. 5 IN SVCB 1 example.\n" },
     { "NSAP with dots, NSAP-PTR is a name", "a 5 NSAP 0x47.0005.80\na 5 NSAP-PTR b\n",
       "a.example. 5 IN NSAP 0x47000580\na.example. 5 IN TYPE23 \\# 11 0162076578616d706c6500\n" },
     { "texts of types that ldns does not know", "a 5 NINFO x\na 5 RESINFO qnamemin \"a b\"\n",
