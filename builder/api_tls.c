@@ -1,14 +1,20 @@
 #include "builder/api_tls.h"
 
+#include "base/openssl.h"
+
 #include <event2/bufferevent_ssl.h>
-#include <openssl/err.h>
 
 static enum err failed(const char *what, const char *path, struct fault *fault)
 {
-    char text[160] = "";
-    ERR_error_string_n(ERR_peek_last_error(), text, sizeof text);
-    ERR_clear_error();
-    return fault_set(fault, ERR_CONFIG, "%s %.200s: %s", what, path, text);
+    char text[160];
+    return fault_set(fault, ERR_CONFIG, "%s %.200s: %s", what, path, openssl_why(text, sizeof text));
+}
+
+/* A key behind a passphrase is refused: OpenSSL would ask the terminal, and a server has nobody there. */
+static int no_passphrase(char *out, int cap, int writing, void *arg)
+{
+    (void)out, (void)cap, (void)writing, (void)arg;
+    return -1;
 }
 
 MUST_USE enum err api_tls_load(SSL_CTX **out, const char *cert, const char *key, struct fault *fault)
@@ -21,12 +27,13 @@ MUST_USE enum err api_tls_load(SSL_CTX **out, const char *cert, const char *key,
     if (tls == NULL)
         return ERR_NOMEM;
     (void)SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
+    SSL_CTX_set_default_passwd_cb(tls, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(tls, cert) != 1)
-        err = failed("certificate", cert, fault);
+        err = failed("core.api.cert: certificate", cert, fault);
     else if (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1)
-        err = failed("private key", key, fault);
+        err = failed("core.api.key: private key", key, fault);
     else if (SSL_CTX_check_private_key(tls) != 1)
-        err = failed("the certificate does not belong to", key, fault);
+        err = failed("core.api.key: the certificate does not belong to", key, fault);
     if (err != OK)
         SSL_CTX_free(tls);
     else

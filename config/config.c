@@ -17,6 +17,7 @@ struct loaded {
     struct config_dns dns;
     struct config_links relay;
     struct yaml_top *yaml;
+    struct net core_proxies[CONFIG_LISTEN_MAX], proxies[CONFIG_LISTEN_MAX], allow[CONFIG_LISTEN_MAX];
     char host[HOST_NAME_MAX + 1];
 };
 /* One check of one file: where complaints go. The first one wins. */
@@ -41,6 +42,15 @@ static void missing(struct check *c, const char *part, const char *key)
 #define TRACE_MAX 8
 struct trace { char what[160]; char word[TRACE_MAX][64]; unsigned line, n; };
 
+/* One step outwards; the innermost one tells the line. */
+static void trace_push(struct trace *t, const char *word, unsigned line)
+{
+    if (t->line == 0)
+        t->line = line;
+    if (word != NULL && t->n < TRACE_MAX)
+        (void)snprintf(t->word[t->n++], sizeof t->word[0], "%s", word);
+}
+
 static void on_cyaml(cyaml_log_t level, void *arg, const char *format, va_list args)
 {
     struct trace *t = arg;
@@ -50,12 +60,11 @@ static void on_cyaml(cyaml_log_t level, void *arg, const char *format, va_list a
     (void)vsnprintf(text, sizeof text, format, args);
     text[strcspn(text, "\n")] = '\0';
     const char *p = strncmp(text, "Load: ", 6) == 0 ? text + 6 : text;
-    if (sscanf(p, " in mapping field '%63[^']' (line: %u, column: %u", word, &line, &column) == 3
-        || sscanf(p, " in sequence entry '%63[^']' (line: %u, column: %u", word, &line, &column) == 3) {
-        if (t->line == 0)
-            t->line = line;
-        if (t->n < TRACE_MAX)
-            (void)snprintf(t->word[t->n++], sizeof t->word[0], "%s", word);
+    if (sscanf(p, " in sequence entry '%63[^']' (line: %u, column: %u", word, &line, &column) == 3) {
+        bool whole = strstr(t->what, " entries (") != NULL && t->n == 0;        /* too few or too many, of the list itself */
+        trace_push(t, whole ? NULL : word, line);
+    } else if (sscanf(p, " in mapping field '%63[^']' (line: %u, column: %u", word, &line, &column) == 3) {
+        trace_push(t, word, line);
     } else if (t->what[0] == '\0' && p[0] != ' ') {
         (void)snprintf(t->what, sizeof t->what, "%.150s", p);
     } else if (t->line == 0 && sscanf(p, " in mapping (line: %u, column: %u", &line, &column) == 2) {
@@ -63,11 +72,26 @@ static void on_cyaml(cyaml_log_t level, void *arg, const char *format, va_list a
     }
 }
 
+/* Its words about values are a programmer's: ours, where we know better. */
+static const char *plain_words(const char *what)
+{
+    static const struct { const char *theirs, *ours; } words[] = {
+        { "Expecting SEQUENCE", "not a list: [ONE, TWO]" }, { "Expecting MAPPING", "not a part with keys of its own" },
+        { "Expecting STRING", "not a single value" },       { "STRING length < 1", "empty" },
+        { "Insufficient entries", "fewer elements than it needs" }, { "Excessive entries", "more elements than it can have" },
+        { "Mapping field already seen", "given twice" },
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strncmp(what, words[i].theirs, strlen(words[i].theirs)) == 0)
+            return words[i].ours;
+    return what;
+}
+
 static enum err from_cyaml(const struct check *c, const struct trace *t, cyaml_err_t err)
 {
     char path[WHERE_TEXT_MAX] = "";
     size_t n = 0;
-    unsigned line = t->line;
+    unsigned line = t->line > 0 ? t->line : 1;
     const char *key = strncmp(t->what, "Unexpected key: ", 16) == 0 ? t->what + 16 : NULL;
     const char *lacks = strncmp(t->what, "Missing required mapping field: ", 32) == 0 ? t->what + 32 : NULL;
     unsigned innermost = lacks != NULL && t->n > 0 ? 1 : 0;    /* there it names the key read last */
@@ -82,7 +106,7 @@ static enum err from_cyaml(const struct check *c, const struct trace *t, cyaml_e
     if (lacks != NULL)
         return fault_set(c->fault, ERR_CONFIG, "%s:%u: %s%s%s: missing", c->file, line, path, n > 0 ? "." : "", lacks);
     return fault_set(c->fault, ERR_CONFIG, "%s:%u: %s%s%s", c->file, line, path, n > 0 ? ": " : "",
-                     t->what[0] != '\0' ? t->what : cyaml_strerror(err));
+                     t->what[0] != '\0' ? plain_words(t->what) : cyaml_strerror(err));
 }
 
 static const struct cyaml_config *cyaml_setup(struct cyaml_config *config, struct trace *t)
@@ -138,13 +162,40 @@ static void check_listen(struct check *c, const char *path, const char *text)
         wrong(c, path, "not ADDRESS@PORT");
 }
 
+/* Sockets of our own know addresses only; what libevent opens takes names of hosts too. */
+static bool has_address(const char *text)
+{
+    char host[NET_TEXT_MAX];
+    struct net net;
+    size_t n = strcspn(text, "@");
+    if (n >= sizeof host)
+        return false;
+    memcpy(host, text, n);
+    host[n] = '\0';
+    return strchr(host, '/') == NULL && net_parse(host, &net) == OK;
+}
+
 static void check_listens(struct check *c, const char *path, char **list, size_t n)
 {
     char each[WHERE_TEXT_MAX];
     for (size_t i = 0; i < n; i++) {
         (void)snprintf(each, sizeof each, "%s.%zu", path, i + 1);
         check_listen(c, each, list[i]);
+        if (!has_address(list[i]))
+            wrong(c, each, "not ADDRESS@PORT: a name, or brackets, where an IPv4 or IPv6 address belongs");
     }
+}
+
+/* A list of networks into out, which has room for CONFIG_LISTEN_MAX. */
+static const struct net *nets_of(struct check *c, const char *path, char *const *list, size_t n, struct net *out)
+{
+    char each[WHERE_TEXT_MAX];
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(each, sizeof each, "%s.%zu", path, i + 1);
+        if (net_parse(list[i], &out[i]) != OK)
+            wrong(c, each, "not a network (ADDRESS or ADDRESS/BITS, no bits set behind those)");
+    }
+    return out;
 }
 
 /* tcp://HOST:PORT or ipc://PATH */
@@ -250,7 +301,7 @@ static void take_core(struct check *c, struct loaded *l)
         check_listens(c, "core.dns.listen", y->dns->listen, y->dns->listen_count);
         l->core.dns_listen = (const char *const *)y->dns->listen;
         l->core.dns_listens = y->dns->listen_count;
-        l->core.dns_proxies = (const char *const *)y->dns->proxies;
+        l->core.dns_proxies = nets_of(c, "core.dns.proxies", y->dns->proxies, y->dns->proxies_count, l->core_proxies);
         l->core.dns_proxies_n = y->dns->proxies_count;
     }
     l->config.core = &l->core;
@@ -289,11 +340,38 @@ static void take_edge(struct check *c, struct loaded *l)
     l->config.edge = &l->edge;
 }
 
+/* 32 hex digits at *p, which moves behind them. */
+static bool cookie_secret_read(const char **p, uint8_t out[CONFIG_COOKIE_LEN])
+{
+    char hex[2 * CONFIG_COOKIE_LEN + 1];
+    if (strcspn(*p, ", ") != sizeof hex - 1)
+        return false;
+    memcpy(hex, *p, sizeof hex - 1);
+    hex[sizeof hex - 1] = '\0';
+    *p += sizeof hex - 1;
+    return text_from_hex(hex, out, CONFIG_COOKIE_LEN) == OK;
+}
+
+/* "off", or one or two secrets with a comma or space between them: the first makes cookies, both check them. */
+static bool cookie_secrets_read(struct config_dns *d, const char *text)
+{
+    d->cookie.off = strcmp(text, "off") == 0;
+    if (d->cookie.off)
+        return true;
+    while (d->cookie.n < CONFIG_COOKIE_SECRETS && cookie_secret_read(&text, d->cookie.secret[d->cookie.n])) {
+        d->cookie.n++;
+        if (*text == '\0')
+            return true;
+        text += strspn(text, ", ");
+    }
+    return false;
+}
+
 static void take_dns(struct check *c, struct loaded *l)
 {
     const struct yaml_dns *y = l->yaml->dns;
     struct config_dns *d = &l->dns;
-    static const struct yaml_tcp no_tcp = { NULL, NULL };
+    static const struct yaml_tcp no_tcp = { NULL, NULL, NULL };
     if (y == NULL)
         return;
     const struct yaml_tcp *tcp = y->tcp != NULL ? y->tcp : &no_tcp;
@@ -301,20 +379,27 @@ static void take_dns(struct check *c, struct loaded *l)
         .listen = (const char *const *)y->listen, .listens = y->listen_count,
         .workers = (unsigned)number_or(c, "dns.workers", y->workers, 1, CONFIG_WORKERS_MAX, 1),
         .cache = size_or(c, "dns.cache", y->cache, (uint64_t)64 << 20),
-        .nsid = y->nsid, .version = y->version, .cookie_secret = y->cookie_secret,
-        .proxies = (const char *const *)y->proxies, .proxies_n = y->proxies_count,
+        .nsid = y->nsid, .version = y->version,
+        .proxies = nets_of(c, "dns.proxies", y->proxies, y->proxies_count, l->proxies), .proxies_n = y->proxies_count,
         .tcp = { duration_or(c, "dns.tcp.idle", tcp->idle, 10000),
-                 number_or(c, "dns.tcp.connections", tcp->connections, 1, 1000000, 1000) },
+                 number_or(c, "dns.tcp.connections", tcp->connections, 1, 1000000, 1000), 0 },
         .http = http_of(c, "dns.http.listen", y->http),
     };
+    if (d->tcp.idle_ms < 100)
+        wrong(c, "dns.tcp.idle", "less than 100ms");
+    d->tcp.per_client = number_or(c, "dns.tcp.per_client", tcp->per_client, 0, 1000000, (d->tcp.connections + 3) / 4);
     check_listens(c, "dns.listen", y->listen, y->listen_count);
+    if (y->cookie_secret != NULL && !cookie_secrets_read(d, y->cookie_secret))
+        wrong(c, "dns.cookie_secret", "neither off nor one or two secrets of 32 hex digits");
     if (y->rrl != NULL) {
-        d->rrl.rate = number_or(c, "dns.rrl.rate", y->rrl->rate, 0, 1000000000, 0);
-        d->rrl.slip = number_or(c, "dns.rrl.slip", y->rrl->slip, 0, 100, 2);
-        d->rrl.allow = (const char *const *)y->rrl->allow;
+        d->rrl.rate = (uint32_t)number_or(c, "dns.rrl.rate", y->rrl->rate, 0, 1000000, 0);
+        d->rrl.slip = (uint32_t)number_or(c, "dns.rrl.slip", y->rrl->slip, 0, 100, 2);
+        d->rrl.allow = nets_of(c, "dns.rrl.allow", y->rrl->allow, y->rrl->allow_count, l->allow);
         d->rrl.allow_n = y->rrl->allow_count;
     }
     if (y->tls != NULL) {
+        if (y->tls->listen_count == 0)
+            missing(c, "dns.tls", "listen");
         check_listens(c, "dns.tls.listen", y->tls->listen, y->tls->listen_count);
         d->tls.listen = (const char *const *)y->tls->listen;
         d->tls.listens = y->tls->listen_count;

@@ -8,12 +8,15 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/net.h"
 
 #define CONFIG_FILE_MAX ((size_t)16 * 1024 * 1024)
 #define CONFIG_LISTEN_MAX 64
 #define CONFIG_UPSTREAM_MAX 16
 #define CONFIG_WORKERS_MAX 256
 #define CONFIG_COPIES_MAX 64
+#define CONFIG_COOKIE_SECRETS 2
+#define CONFIG_COOKIE_LEN 16
 
 struct config_node { const char *name, *dir; uint64_t map_size; };      /* name default: host name; map_size default 64G */
 struct config_links { const char *publish, *serve, *collect; };         /* nanomsg addresses: tcp:// or ipc:// */
@@ -29,7 +32,7 @@ struct config_core {
     struct config_snapshots snapshots;
     const char *api_listen, *api_key_file, *api_cert, *api_key;         /* NULL when absent */
     const char *const *dns_listen; size_t dns_listens;
-    const char *const *dns_proxies; size_t dns_proxies_n;
+    const struct net *dns_proxies; size_t dns_proxies_n;
     struct config_zone *zones; size_t zones_n;
     struct config_http http;
 };
@@ -47,11 +50,12 @@ struct config_dns {
     const char *const *listen; size_t listens;  /* ADDRESS@PORT */
     unsigned workers;                           /* default 1 */
     uint64_t cache;                             /* bytes, default 64M; 0: off */
-    const char *nsid, *version, *cookie_secret; /* NULL when absent */
-    const char *const *proxies; size_t proxies_n;
-    struct { uint64_t rate, slip; const char *const *allow; size_t allow_n; } rrl;      /* rate 0: off */
+    const char *nsid, *version;                 /* NULL when absent */
+    struct { uint8_t secret[CONFIG_COOKIE_SECRETS][CONFIG_COOKIE_LEN]; unsigned n; bool off; } cookie;  /* n 0: none given */
+    const struct net *proxies; size_t proxies_n;
+    struct { uint32_t rate, slip; const struct net *allow; size_t allow_n; } rrl;       /* rate 0: off */
     struct { const char *const *listen; size_t listens; const char *cert, *key; } tls;
-    struct { uint64_t idle_ms, connections; } tcp;      /* defaults 10s and 1000 */
+    struct { uint64_t idle_ms, connections, per_client; } tcp;  /* defaults 10s, 1000 and a quarter of them; per_client 0: no limit */
     struct config_http http;
 };
 struct config {

@@ -104,6 +104,7 @@ static const cyaml_schema_field_t tls_fields[] = {
 static const cyaml_schema_field_t tcp_fields[] = {
     TEXT("idle", OPTIONAL, struct yaml_tcp, idle),
     TEXT("connections", OPTIONAL, struct yaml_tcp, connections),
+    TEXT("per_client", OPTIONAL, struct yaml_tcp, per_client),
     CYAML_FIELD_END
 };
 static const cyaml_schema_field_t dns_fields[] = {

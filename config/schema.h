@@ -32,7 +32,7 @@ struct yaml_edge {
 };
 struct yaml_rrl { char *rate, *slip; char **allow; unsigned allow_count; };
 struct yaml_tls { char **listen; unsigned listen_count; char *cert, *key; };
-struct yaml_tcp { char *idle, *connections; };
+struct yaml_tcp { char *idle, *connections, *per_client; };
 struct yaml_dns {
     char **listen; unsigned listen_count;
     char *workers, *cache, *nsid, *version, *cookie_secret;

@@ -1,32 +1,47 @@
-/* Addresses for the names in NS RRsets: glue, and what else the zone knows. */
+/* Addresses for the names in NS, MX, SRV, SVCB and HTTPS RRsets: glue, and what else the zone knows. */
 #include "dnsfront/section.h"
 
-#define LOOKUPS_MAX 64          /* for one answer; an NS RRset of more names fills no useful message */
+#define LOOKUPS_MAX 64          /* for one answer; an RRset of more names fills no useful message */
 #define RR_MIN 16u              /* the smallest address record */
 
-/* --- names in an NS RRset that stands in the message -------------------------------------------------------------- */
-struct targets { struct rd r; unsigned left; };
+/* --- names in an RRset that stands in the message ----------------------------------------------------------------- */
+struct targets { struct rd r; unsigned left, skip; };   /* skip: bytes of RDATA before the name */
 
-static struct targets targets_of(const struct reply *r, size_t start, unsigned count)
+static bool is_svcb(uint16_t type) { return type == TYPE_SVCB || type == TYPE_HTTPS; }
+
+bool additional_wanted(uint16_t type)
 {
-    struct targets t = { rd_over(wr_done(&r->w)), count };
+    return type == TYPE_NS || type == TYPE_MX || type == TYPE_SRV || is_svcb(type);
+}
+
+static struct targets targets_of(const struct reply *r, size_t start, const struct rrset *rr)
+{
+    struct targets t = { rd_over(wr_done(&r->w)), rr->count, 0 };
+    t.skip = rr->type == TYPE_SRV ? 6 : rr->type == TYPE_NS ? 0 : 2;
     (void)rd_take(&t.r, start);
     return t;
 }
 
-/* The next name, unpacked, and where it stands. ERR_NOTFOUND at the end. */
-static enum err targets_next(struct targets *t, const struct reply *r, struct name *out, size_t *at)
+/* The next name, unpacked, and where it stands. *first: two bytes of the RDATA, when there are any before the name.
+ * ERR_NOTFOUND at the end. */
+static enum err targets_next(struct targets *t, const struct reply *r, struct name *out, size_t *at, unsigned *first)
 {
     struct name owner;
     if (t->left == 0)
         return ERR_NOTFOUND;
     t->left--;
     enum err err = name_unpack(&t->r, wr_done(&r->w), &owner);
-    (void)rd_take(&t->r, 10);                   /* type, class, TTL, length */
+    (void)rd_take(&t->r, 8);                    /* type, class, TTL */
+    struct bytes rdata = rd_take(&t->r, rd_u16(&t->r));
     if (err != OK || t->r.bad)
         return ERR_BAD;
-    *at = (size_t)(t->r.p - r->w.buf);
-    return name_unpack(&t->r, wr_done(&r->w), out);
+    struct rd in = rd_over(bytes_of(r->w.buf, (size_t)(rdata.ptr - r->w.buf) + rdata.len));
+    (void)rd_take(&in, (size_t)(rdata.ptr - r->w.buf));
+    struct rd number = in;
+    *first = t->skip > 0 ? rd_u16(&number) : 0;
+    (void)rd_take(&in, t->skip);
+    *at = (size_t)(in.p - r->w.buf);
+    return in.bad ? ERR_BAD : name_unpack(&in, wr_done(&r->w), out);
 }
 
 /* --- glue ------------------------------------------------------------------------------------------------------- */
@@ -38,10 +53,11 @@ static enum err glue_place(const struct reply *r, const struct rrset *ns, size_t
         *at = start + b->ns_offset;
         return OK;
     }
-    struct targets t = targets_of(r, start, ns->count);
+    struct targets t = targets_of(r, start, ns);
     struct name target;
+    unsigned none;
     enum err err;
-    while ((err = targets_next(&t, r, &target, at)) == OK)
+    while ((err = targets_next(&t, r, &target, at, &none)) == OK)
         if (name_equal(name_bytes(&target), name_bytes(name)))
             return OK;
     return ERR_BAD;
@@ -161,6 +177,13 @@ static enum err addresses_nested(struct lookup *l, const struct subject *s, unsi
     return OK;
 }
 
+static void keep_addresses(const struct blob *blob, struct addresses *a)
+{
+    for (unsigned i = 0; i < blob->n; i++)
+        if (blob->rr[i].type == TYPE_A || blob->rr[i].type == TYPE_AAAA)
+            a->rr[a->n++] = blob->rr[i];
+}
+
 /* What the name has of its own; where: a key of it, or of the owner before it. */
 static enum err addresses_at(struct lookup *l, const struct look *look, const struct spot *at, const struct subject *s,
                              struct addresses *a)
@@ -176,10 +199,32 @@ static enum err addresses_at(struct lookup *l, const struct look *look, const st
         return OK;
     if ((err = blob_read(at->entry.value, &f.blob)) != OK)
         return err;
-    for (unsigned i = 0; i < f.blob.n; i++)
-        if (f.blob.rr[i].type == TYPE_A || f.blob.rr[i].type == TYPE_AAAA)
-            a->rr[a->n++] = f.blob.rr[i];
+    keep_addresses(&f.blob, a);
     return OK;
+}
+
+/* What the addresses hang on: their owner; where a cut gives them, all that is below it; where nothing does, the zone. */
+static void trace_addresses(struct lookup *l, const struct subject *s, unsigned zone, const struct look *look,
+                            const struct spot *at)
+{
+    bool ours = at->there && at->zone == zone && at->labels == at->common;
+    if (ours && (at->flags & (BLOB_CUT | BLOB_APEX)) == BLOB_CUT)
+        trace_subtree(&l->trace, &s->key, at->labels);
+    else if (ours && look->where != ABSENT)
+        trace_one_of(&l->trace, &s->key, s->name, zone);
+    else
+        trace_subtree(&l->trace, &s->key, zone);
+}
+
+/* The name is not there: what a wildcard has for it. look: as the descent found it. */
+static enum err addresses_wild(struct lookup *l, const struct subject *s, unsigned zone, const struct look *look,
+                               struct addresses *a)
+{
+    struct finding f = { 0 };
+    enum err err = find_absent(l, s, look, TYPE_A, false, &f);
+    if (err == OK && f.wildcard && f.zone == zone)
+        keep_addresses(&f.blob, a);
+    return err;
 }
 
 MUST_USE enum err find_addresses(struct lookup *l, const struct subject *s, unsigned zone, struct addresses *a)
@@ -190,16 +235,20 @@ MUST_USE enum err find_addresses(struct lookup *l, const struct subject *s, unsi
     if (depth != NO_CUT)
         return addresses_below(s, depth, a);
     enum err err = find_descend(l, &s->key, TYPE_A, STEP_ADDITIONAL, &look);
+    struct spot p = look.p;
     if (err == OK && look.where == ABSENT)
-        err = nested_walk(l, &s->key, &look.p);
+        err = nested_walk(l, &s->key, &p);
     if (err != OK)
         return err;
-    const struct spot *at = look.where != ABSENT ? look.at : &look.p;
-    if (!at->there)
+    const struct spot *at = look.where != ABSENT ? look.at : &p;
+    trace_addresses(l, s, zone, &look, at);
+    if (!at->there || at->zone < zone)
         return OK;
     if (at->zone > zone)
         return addresses_nested(l, s, zone, at->zone, a);
-    return at->zone == zone && at->labels == at->common ? addresses_at(l, &look, at, s, a) : OK;
+    if (look.where != ABSENT || (at->labels == at->common && (at->flags & (BLOB_CUT | BLOB_APEX)) == BLOB_CUT))
+        return addresses_at(l, &look, at, s, a);
+    return addresses_wild(l, s, zone, &look, a);
 }
 
 static enum err put_addresses(struct reply *r, const struct subject *s, const struct addresses *a)
@@ -213,27 +262,72 @@ static enum err put_addresses(struct reply *r, const struct subject *s, const st
     return OK;
 }
 
+/* The SVCB or HTTPS records that an AliasMode target has itself (RFC 9460 section 4.1). */
+static enum err put_service(struct reply *r, struct lookup *l, const struct subject *s, unsigned zone, uint16_t type)
+{
+    struct rr_place place = { s->name, (uint16_t)s->at, 0 };
+    struct look look;
+    struct blob blob;
+    enum err err = find_descend(l, &s->key, type, STEP_ADDITIONAL, &look);
+    if (err != OK || look.where != AT_KEY || look.at->zone != zone || (look.at->flags & (BLOB_CUT | BLOB_APEX)) == BLOB_CUT)
+        return err;
+    if ((err = blob_read(look.at->entry.value, &blob)) == OK)
+        err = section_put(r, SECTION_ADDITIONAL, &blob.rr[0], &place);
+    return err == ERR_NOSPACE ? OK : err;
+}
+
+/* What is wanted: names of the zone at hand, each once. */
+struct wanted {
+    struct bytes apex, below;       /* below: the cut whose own names have their glue; empty: none */
+    uint32_t seen[LOOKUPS_MAX];
+    unsigned seen_n;
+};
+
+static bool is_wanted(struct wanted *w, struct subject *target)
+{
+    if (!name_under(target->name, w->apex) || (w->below.len > 0 && name_under(target->name, w->below)))
+        return false;
+    if (rrkey_of_name(target->name, &target->key) != OK)
+        return false;
+    uint32_t h = 2166136261u;                   /* FNV-1a: names that collide are taken for one, so one goes without */
+    for (size_t i = 0; i < target->key.at[target->key.labels]; i++)
+        h = (h ^ target->key.buf[i]) * 16777619u;
+    for (unsigned i = 0; i < w->seen_n; i++)
+        if (w->seen[i] == h)
+            return false;
+    w->seen[w->seen_n++] = h;
+    return true;
+}
+
 MUST_USE enum err put_additional(struct reply *r, struct lookup *l, const struct subject *s, const struct finding *f,
                                  size_t start, unsigned cut)
 {
-    struct bytes apex = section_place(r, s, f->zone).owner_name;
-    struct bytes below = cut == NO_CUT ? (struct bytes){ 0 } : section_place(r, s, cut).owner_name;
-    struct targets t = targets_of(r, start, f->blob.rr[0].count);
+    const struct rrset *rr = f->what == FOUND_REFERRAL ? &f->blob.rr[0] : &f->rr;
+    struct wanted wanted = { .apex = section_place(r, s, f->zone).owner_name };
+    struct targets t = targets_of(r, start, rr);
     struct addresses a = { 0 };
     struct subject target;
     struct name name;
+    unsigned first;
     enum err err;
+    if (cut != NO_CUT)
+        wanted.below = section_place(r, s, cut).owner_name;
+    l->budget = FIND_ZONE_SEEKS;                /* for all of them: what comes behind it has no addresses from a wildcard */
     for (int left = LOOKUPS_MAX; left > 0 && r->w.cap - r->w.len >= RR_MIN; left--) {
-        if ((err = targets_next(&t, r, &name, &target.at)) != OK)
+        if ((err = targets_next(&t, r, &name, &target.at, &first)) != OK)
             return err == ERR_NOTFOUND ? OK : err;
         target.name = name_bytes(&name);
-        if (!name_under(target.name, apex) || (cut != NO_CUT && name_under(target.name, below)))
+        if (is_svcb(rr->type) && first > 0 && name.len == 1) {  /* ServiceMode: "." is the owner (RFC 9460 section 2.5.2) */
+            target.name = s->name;
+            target.at = s->at;
+        }
+        if (!is_wanted(&wanted, &target))
             continue;
-        if ((err = rrkey_of_name(target.name, &target.key)) != OK
-            || (err = find_addresses(l, &target, f->zone, &a)) != OK)
+        if ((err = find_addresses(l, &target, f->zone, &a)) != OK || (err = put_addresses(r, &target, &a)) != OK)
             return err;
-        if ((err = put_addresses(r, &target, &a)) != OK)
+        if (is_svcb(rr->type) && first == 0 && (err = put_service(r, l, &target, f->zone, rr->type)) != OK)
             return err;
     }
+    r->bound |= r->w.cap - r->w.len < RR_MIN;
     return OK;
 }

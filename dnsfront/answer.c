@@ -1,19 +1,11 @@
 #include "dnsfront/answer.h"
 
+#include "dnsfront/answer_parts.h"
 #include "dnsfront/chaos.h"
-#include "dnsfront/section.h"
 
 #include <stdlib.h>
 
 const char *const step_names[STEP_N] = { "exact", "alias", "wildcard", "additional", "proof", "zone" };
-
-struct answerer {
-    struct lookup look;
-    struct bytes nsid, version;                 /* borrowed from the options' strings */
-    struct subject subject;                     /* the name at hand */
-    struct name chain[ANSWER_LINKS_MAX + 1];    /* alias targets so far */
-    const uint8_t *dnames[ANSWER_LINKS_MAX + 1];        /* DNAME RRsets in the answer: their stored wires */
-};
 
 static struct bytes text_bytes(const char *text, size_t most)
 {
@@ -30,7 +22,7 @@ MUST_USE enum err answerer_open(struct answerer **out, struct view *v, const str
         return ERR_NOMEM;
     a->look.view = v;
     a->look.counts = o->counts;
-    a->nsid = text_bytes(o->nsid, NSID_MAX);
+    a->values = (struct option_values){ text_bytes(o->nsid, NSID_MAX), o->cookies };
     a->version = text_bytes(o->version, 255);
     if (v != NULL
         && ((err = zones_open(&a->look.zones)) != OK
@@ -51,159 +43,120 @@ void answerer_close(struct answerer *a)
     free(a);
 }
 
-/* --- a chain of aliases: one link after the other --------------------------------------------------------------- */
-struct chain { unsigned links, dnames; };
-
-/* The name that the CNAME at `start` leads to becomes the subject. false: the chain ends here. */
-static bool follow(struct answerer *a, struct reply *r, struct chain *c, const struct name *target, size_t at)
+void answerer_share(struct answerer *a, struct cache *c, unsigned worker)
 {
-    struct bytes name = name_bytes(target);
-    if (c->links == ANSWER_LINKS_MAX || name_equal(name, r->q.qname))
+    if (c == NULL || a->look.view == NULL)
+        return;
+    a->cache = c;
+    a->worker = worker;
+    a->look.watch = (struct watch){ .changes = cache_changes(c), .drops = &a->look.counts->cache_drops };
+}
+
+/* --- the cache -------------------------------------------------------------------------------------------------- */
+/* The question of a query that may be an ordinary one; what it is in truth, answer() finds out. */
+static bool glance(struct bytes query, struct bytes *qname, uint16_t *type)
+{
+    size_t at = DNS_HEADER_LEN, end;
+    while (at < query.len && query.ptr[at] != 0 && query.ptr[at] <= LABEL_MAX_LEN)
+        at += (size_t)query.ptr[at] + 1;
+    end = at + 1;
+    if (end + 4 > query.len || query.ptr[at] != 0 || end - DNS_HEADER_LEN > NAME_MAX_LEN)
         return false;
-    for (unsigned i = 0; i < c->links; i++)
-        if (name_equal(name, name_bytes(&a->chain[i])))
-            return false;
-    struct name *kept = &a->chain[c->links++];
-    *kept = *target;
-    a->subject.name = name_bytes(kept);
-    a->subject.at = at;
-    return rrkey_of_name(a->subject.name, &a->subject.key) == OK;
+    *qname = bytes_of(query.ptr + DNS_HEADER_LEN, end - DNS_HEADER_LEN);
+    *type = (uint16_t)(query.ptr[end] << 8 | query.ptr[end + 1]);
+    return true;
 }
 
-static enum err cname_target(const struct reply *r, size_t start, struct name *out, size_t *at)
+void answer_prepare(struct answerer *a, const struct bytes *queries, unsigned n)
 {
-    struct rd msg = rd_over(wr_done(&r->w));
-    struct name owner;
-    (void)rd_take(&msg, start);
-    enum err err = name_unpack(&msg, wr_done(&r->w), &owner);
-    (void)rd_take(&msg, 10);                    /* type, class, TTL, length */
-    if (err != OK || msg.bad)
-        return ERR_BAD;
-    *at = (size_t)(msg.p - r->w.buf);
-    return name_unpack(&msg, wr_done(&r->w), out);
-}
-
-static enum err answer_alias(struct answerer *a, struct reply *r, struct chain *c, const struct finding *f, bool *more)
-{
-    struct name target;
-    size_t start, at;
-    enum err err = put_answer(r, &a->subject, f, &start);
-    if (err == OK)
-        err = cname_target(r, start, &target, &at);
-    if (err == OK)
-        *more = follow(a, r, c, &target, at);
-    return err;
-}
-
-static enum err answer_dname(struct answerer *a, struct reply *r, struct chain *c, const struct finding *f, bool *more)
-{
-    struct name target;
-    size_t at;
-    bool seen = false;
-    for (unsigned i = 0; i < c->dnames; i++)
-        seen |= a->dnames[i] == f->rr.wire.ptr;
-    enum err err = put_dname(r, &a->subject, f, seen, &target, &at);
-    if (!seen)
-        a->dnames[c->dnames++] = f->rr.wire.ptr;
-    if (err == ERR_LIMIT) {
-        r->rcode = RCODE_YXDOMAIN;
-        return OK;
+    a->prepared_n = a->prepared_at = 0;
+    if (a->cache == NULL || !cache_keeps(a->cache))
+        return;
+    for (unsigned i = 0; i < n && i < ANSWER_BATCH; i++) {
+        struct cache_key *k = &a->prepared[a->prepared_n].key;
+        struct bytes qname;
+        uint16_t type;
+        if (!glance(queries[i], &qname, &type))
+            continue;
+        a->prepared[a->prepared_n++].query = queries[i].ptr;
+        cache_key(a->cache, qname, type, k);
+        cache_prefetch_bucket(a->cache, k);
     }
-    if (err == OK && r->q.qtype != TYPE_CNAME)  /* the CNAME just made is what was asked for */
-        *more = follow(a, r, c, &target, at);
-    return err;
+    for (unsigned i = 0; i < a->prepared_n; i++)
+        cache_prefetch_entry(a->cache, &a->prepared[i].key);
 }
 
-static enum err answer_rrset(struct answerer *a, struct reply *r, const struct finding *f)
+static struct cache_key *key_of(struct answerer *a, const struct reply *r)
 {
-    size_t start;
-    enum err err = put_answer(r, &a->subject, f, &start);
-    if (err == OK && f->apex && r->q.qtype == TYPE_NS)
-        err = put_additional(r, &a->look, &a->subject, f, start, NO_CUT);
-    return err;
-}
-
-/* One link. AA and refusals come from the first name, rcode and SOA from the last. */
-static enum err answer_link(struct answerer *a, struct reply *r, struct chain *c, bool *more)
-{
-    struct finding f;
-    bool first = c->links == 0;
-    *more = false;
-    find(&a->look, &a->subject, r->q.qtype, first ? STEP_EXACT : STEP_ALIAS, r->q.dnssec_ok, &f);
-    if (first)
-        r->aa = f.what >= FOUND_RRSET && f.what != FOUND_REFERRAL;
-    switch (f.what) {
-    case FOUND_BROKEN:
-        return ERR_BAD;
-    case FOUND_NOZONE:
-        if (first)
-            reply_reset(r, RCODE_REFUSED);
-        return OK;
-    case FOUND_EMPTY:
-    case FOUND_DOWN:                            /* behind an alias: as if it were not ours, others may know it */
-        if (first)
-            reply_reset(r, RCODE_SERVFAIL);
-        return OK;
-    case FOUND_RRSET:
-        return answer_rrset(a, r, &f);
-    case FOUND_ALIAS:
-        return answer_alias(a, r, c, &f, more);
-    case FOUND_DNAME:
-        return answer_dname(a, r, c, &f, more);
-    case FOUND_REFERRAL:
-        return put_authority_referral(r, &a->look, &a->subject, &f);
-    case FOUND_NODATA:
-        return put_authority_soa(r, &a->subject, &f);
-    case FOUND_NXDOMAIN:
-        r->rcode = RCODE_NXDOMAIN;
-        return put_authority_soa(r, &a->subject, &f);
+    const uint8_t *query = r->q.qname.ptr - DNS_HEADER_LEN;
+    for (unsigned i = a->prepared_at; i < a->prepared_n; i++) {         /* some were dropped, or answered without */
+        if (a->prepared[i].query == query) {
+            a->prepared_at = i + 1;
+            return &a->prepared[i].key;
+        }
     }
-    return ERR_BAD;
+    cache_key(a->cache, r->q.qname, r->q.qtype, &a->key);
+    return &a->key;
 }
 
-static void answer_in(struct answerer *a, struct reply *r)
+/* A question of class IN, from the cache or into it. */
+static void answer_cached(struct answerer *a, struct reply *r)
 {
-    struct chain c = { 0 };
-    bool more = true;
-    a->subject.name = r->q.qname;
-    a->subject.at = DNS_HEADER_LEN;
-    if (a->look.view == NULL) {                 /* no store yet */
-        r->rcode = RCODE_SERVFAIL;
+    if (a->cache != NULL)
+        watch_follow(&a->look.watch, a->look.view);
+    if (a->cache == NULL || !cache_keeps(a->cache) || query_asks(&r->q, EDNS_OPTION_ZONEVERSION)) {
+        answer_in(a, r);                        /* what that option says is not kept */
         return;
     }
-    a->look.version = view_version(a->look.view);
-    enum err err = rrkey_of_name(a->subject.name, &a->subject.key);
-    while (err == OK && more)
-        err = answer_link(a, r, &c, &more);
-    if (err != OK && err != ERR_NOSPACE) {
-        stat_add(&a->look.counts->broken, 1);
-        reply_reset(r, RCODE_SERVFAIL);
+    struct cache_key *key = key_of(a, r);
+    key->dnssec_ok = r->q.dnssec_ok;
+    if (cache_find(a->cache, &a->look.watch, key, r, &a->said)) {
+        stat_add(&a->look.counts->cache_hits, 1);
+        return;
     }
+    stat_add(&a->look.counts->cache_misses, 1);
+    bool wanted = cache_wants(a->cache, a->worker, key);
+    a->look.trace = (struct trace){ .changes = wanted ? a->look.watch.changes : NULL, .again = key->seen != 0 };
+    answer_in(a, r);
+    if (wanted && cache_keep(a->cache, a->worker, &a->look.watch, key, &a->look.trace, r, &a->said))
+        stat_add(&a->look.counts->cache_stores, 1);
+    a->look.trace.changes = NULL;
 }
 
 /* --- the question ----------------------------------------------------------------------------------------------- */
+static void refuse(struct reply *r, uint16_t rcode, uint16_t why)
+{
+    r->rcode = rcode;
+    reply_explain(r, why);
+}
+
+static void answer_ours(struct answerer *a, struct reply *r)
+{
+    answer_cached(a, r);
+    if (r->rcode == RCODE_REFUSED)
+        reply_explain(r, EDE_NOT_AUTHORITATIVE);
+}
+
 static void answer_question(struct answerer *a, struct reply *r)
 {
     uint16_t type = r->q.qtype;
-    if (r->q.has_tsig)
-        r->rcode = RCODE_NOTAUTH;               /* no keys here */
-    else if (type == TYPE_OPT || type == TYPE_TSIG)
-        r->rcode = RCODE_FORMERR;
+    if (type == TYPE_OPT || type == TYPE_TSIG || type == TYPE_NXNAME)
+        refuse(r, RCODE_FORMERR, EDE_INVALID_QUERY_TYPE);
     else if (r->q.qclass == CLASS_CH)
-        chaos_answer(r, a->nsid, a->version);
+        chaos_answer(r, a->values.nsid, a->version);
     else if (r->q.qclass != CLASS_IN || type == TYPE_AXFR || type == TYPE_IXFR)
-        r->rcode = RCODE_REFUSED;
-    else if (type == TYPE_MAILA || type == TYPE_MAILB)
-        r->rcode = RCODE_NOTIMP;
+        refuse(r, RCODE_REFUSED, EDE_NOT_SUPPORTED);
+    else if (type == TYPE_MAILA || type == TYPE_MAILB || type == TYPE_TKEY)
+        refuse(r, RCODE_NOTIMP, EDE_NOT_SUPPORTED);
     else
-        answer_in(a, r);
+        answer_ours(a, r);
 }
 
 static void answer_verdict(struct answerer *a, struct reply *r, enum query_verdict verdict)
 {
     switch (verdict) {
     case QUERY_ANSWER:  answer_question(a, r); break;
-    case QUERY_EMPTY:   break;
+    case QUERY_EMPTY:   break;                  /* the cookie is the answer */
     case QUERY_NOTIMP:  r->rcode = RCODE_NOTIMP; break;
     case QUERY_BADVERS: r->rcode = RCODE_BADVERS; break;
     case QUERY_FORMERR:
@@ -211,26 +164,87 @@ static void answer_verdict(struct answerer *a, struct reply *r, enum query_verdi
     }
 }
 
+/* Keepalive is for clients to ask for, not to say how long (RFC 7828 section 3.2.1). */
+static bool keepalive_good(const struct query *q, const struct answer_from *from)
+{
+    struct bytes timeout;
+    return from->proto == ANSWER_UDP || !query_asks(q, EDNS_OPTION_KEEPALIVE)
+        || (query_option(q, EDNS_OPTION_KEEPALIVE, &timeout) && timeout.len == 0);
+}
+
+/* What query_read found, and what only shows with the transport at hand. */
+static enum query_verdict read_query(struct bytes query, const struct answer_from *from, struct query *q)
+{
+    enum query_verdict verdict = query_read(query, q);
+    if ((verdict != QUERY_ANSWER && verdict != QUERY_EMPTY) || keepalive_good(q, from))
+        return verdict;
+    q->asks = 0;
+    return QUERY_FORMERR;
+}
+
+static struct bytes question_of(struct bytes query, const struct query *q)
+{
+    return q->question_len > 0 ? bytes_of(query.ptr + DNS_HEADER_LEN, q->question_len) : (struct bytes){ 0 };
+}
+
+/* No keys are held here: a signed question gets told that its key is not known. */
+static size_t answer_signed(struct reply *r, struct bytes query)
+{
+    struct tsig tsig;
+    bool good = tsig_read(query, r->q.tsig_at, &tsig) == OK;
+    r->rcode = good ? RCODE_NOTAUTH : RCODE_FORMERR;
+    return reply_end(r, good ? &tsig : NULL);
+}
+
+static void count_reply(struct answer_counters *counts, const struct reply *r)
+{
+    stat_add(&counts->truncated, r->tc);
+    stat_add(&counts->responses[r->rcode < ANSWER_RCODES ? r->rcode : RCODE_SERVFAIL], 1);
+}
+
 size_t answer(struct answerer *a, struct bytes query, const struct answer_from *from, uint8_t *out, size_t cap)
 {
     struct answer_counters *counts = a->look.counts;
-    struct reply r = { .rcode = RCODE_NOERROR };
-    struct bytes question = { 0 };
-    enum query_verdict verdict = query_read(query, &r.q);
+    struct reply r = { .options = wr_over(a->options, sizeof a->options) };
+    enum query_verdict verdict = read_query(query, from, &r.q);
+    bool known = options_begin(&r, &a->values, from);
+    size_t len;
     stat_add(&counts->queries[from->proto], 1);
-    if (verdict == QUERY_DROP) {
+    a->said = (struct answer_said){ .kind = ANSWER_ERROR };
+    if (verdict == QUERY_DROP || !reply_begin(&r, from, question_of(query, &r.q), out, cap)) {
         stat_add(&counts->dropped, 1);
         return 0;
     }
-    if (r.q.question_len > 0)
-        question = bytes_of(query.ptr + DNS_HEADER_LEN, r.q.question_len);
-    if (!reply_begin(&r, from, a->nsid, question, out, cap)) {
-        stat_add(&counts->dropped, 1);
-        return 0;
+    a->said = (struct answer_said){ ANSWER_POSITIVE, r.q.qname, known };
+    if (r.q.has_tsig && (verdict == QUERY_ANSWER || verdict == QUERY_EMPTY)) {
+        len = answer_signed(&r, query);
+    } else {
+        answer_verdict(a, &r, verdict);
+        len = reply_end(&r, NULL);
     }
-    answer_verdict(a, &r, verdict);
-    size_t len = reply_end(&r);
-    stat_add(&counts->truncated, r.tc);
-    stat_add(&counts->responses[r.rcode < ANSWER_RCODES ? r.rcode : RCODE_SERVFAIL], 1);
+    if (r.rcode != RCODE_NOERROR && r.rcode != RCODE_NXDOMAIN) {
+        a->said.kind = ANSWER_ERROR;
+        a->said.name = (struct bytes){ 0 };
+    }
+    count_reply(counts, &r);
     return len;
+}
+
+struct answer_said answer_said(const struct answerer *a) { return a->said; }
+
+size_t answer_limited(struct answerer *a, struct bytes query, const struct answer_from *from, uint8_t *out, size_t cap)
+{
+    struct reply r = { .options = wr_over(a->options, sizeof a->options) };
+    if (read_query(query, from, &r.q) != QUERY_ANSWER)          /* an honest client does not need these answers */
+        return 0;
+    bool known = options_cookie(&r, &a->values, from);
+    bool cookie = r.options.len > 0;
+    if (!reply_begin(&r, from, question_of(query, &r.q), out, cap))
+        return 0;
+    if (cookie && !known)
+        r.rcode = RCODE_BADCOOKIE;
+    else
+        r.tc = true;
+    stat_add(&a->look.counts->responses[RCODE_BADCOOKIE], r.rcode == RCODE_BADCOOKIE);
+    return reply_end(&r, NULL);
 }

@@ -34,11 +34,10 @@ void chaos_answer(struct reply *r, struct bytes nsid, struct bytes version)
     static const struct bytes ids[] = { CH("\2id\6server"), CH("\10hostname\4bind") };
     struct bytes text = is_one_of(r->q.qname, versions, 2) ? version
                       : is_one_of(r->q.qname, ids, 2) ? nsid : (struct bytes){ 0 };
-    if (text.len == 0) {
+    if (text.len == 0 || (r->q.qtype != TYPE_TXT && r->q.qtype != TYPE_ANY)) {
         reply_reset(r, RCODE_REFUSED);
         return;
     }
-    if (r->q.qtype == TYPE_TXT || r->q.qtype == TYPE_ANY)
-        put_txt(r, text);
+    put_txt(r, text);
     r->aa = true;
 }

@@ -1,26 +1,18 @@
-/* The two ends of a message: header with question, OPT with header fields (RFC 1035 section 4.1.1, RFC 6891, RFC 5001). */
+/* The two ends of a message: header with question, OPT with header fields (RFC 1035 section 4.1.1, RFC 6891). */
 #include "dnsfront/section.h"
 
 #define OPT_LEN 11u
-#define OPTION_HEAD 4u
 
-bool reply_begin(struct reply *r, const struct answer_from *from, struct bytes nsid, struct bytes question,
-                 uint8_t *out, size_t cap)
+bool reply_begin(struct reply *r, const struct answer_from *from, struct bytes question, uint8_t *out, size_t cap)
 {
-    size_t limit = cap < from->max ? cap : from->max;
-    struct bytes asked;
+    size_t limit = cap < from->max ? cap : from->max, base = DNS_HEADER_LEN + question.len;
     if (from->proto == ANSWER_UDP && limit > r->q.udp_size)
         limit = r->q.udp_size;
     r->limit = limit < ANSWER_MAX ? limit : ANSWER_MAX;
-    size_t base = DNS_HEADER_LEN + question.len;
     if (r->q.has_edns) {
-        r->opt_len = OPT_LEN;
-        bool whole = r->q.edns_version <= EDNS_VERSION;
-        if (whole && nsid.len > 0 && query_option(&r->q, EDNS_OPTION_NSID, &asked)
-            && base + OPT_LEN + OPTION_HEAD + nsid.len <= r->limit) {
-            r->nsid = nsid;
-            r->opt_len += OPTION_HEAD + nsid.len;
-        }
+        if (base + OPT_LEN + r->options.len > r->limit)         /* only where a transport allows less than 512 bytes */
+            r->options.len = 0;
+        r->opt_len = OPT_LEN + r->options.len;
     }
     if (base + r->opt_len > r->limit)
         return false;
@@ -36,31 +28,43 @@ void reply_reset(struct reply *r, uint16_t rcode)
     r->w.full = false;
     r->rcode = rcode;
     r->an = r->ns = r->ar = 0;
-    r->aa = r->tc = false;
+    r->aa = r->tc = r->has_ede = r->has_version = false;
 }
 
 static void put_opt(struct reply *r)
 {
-    r->w.cap = r->limit;
     wr_u8(&r->w, 0);                                            /* owner: the root */
     wr_u16(&r->w, TYPE_OPT);
     wr_u16(&r->w, ANSWER_UDP_MAX);                              /* what we take */
     wr_u8(&r->w, (uint8_t)(r->rcode >> 4));
     wr_u8(&r->w, EDNS_VERSION);
     wr_u16(&r->w, r->q.dnssec_ok ? EDNS_DO : 0);
-    wr_u16(&r->w, (uint16_t)(r->opt_len - OPT_LEN));
-    if (r->nsid.len > 0) {
-        wr_u16(&r->w, EDNS_OPTION_NSID);
-        wr_u16(&r->w, (uint16_t)r->nsid.len);
-        wr_bytes(&r->w, r->nsid);
+    size_t len_at = r->w.len;
+    wr_u16(&r->w, 0);
+    options_put(r);
+    wr_patch_u16(&r->w, len_at, (uint16_t)(r->w.len - len_at - 2));
+    r->ar++;
+}
+
+static void put_tsig(struct reply *r, const struct tsig *tsig)
+{
+    size_t start = r->w.len;
+    tsig_write_badkey(&r->w, tsig);
+    if (r->w.full) {
+        r->w.full = false;
+        r->w.len = start;
+        return;
     }
     r->ar++;
 }
 
-size_t reply_end(struct reply *r)
+size_t reply_end(struct reply *r, const struct tsig *tsig)
 {
+    r->w.cap = r->limit;
     if (r->q.has_edns)
         put_opt(r);
+    if (tsig != NULL)
+        put_tsig(r, tsig);
     uint16_t flags = (uint16_t)(DNS_QR | (r->q.flags & (DNS_OPCODE | DNS_RD | DNS_CD)) | (r->aa ? DNS_AA : 0)
                                 | (r->tc ? DNS_TC : 0) | (r->rcode & DNS_RCODE));
     wr_patch_u16(&r->w, 0, r->q.id);

@@ -118,23 +118,6 @@ static enum err pick_first(struct lookup *l, const struct spot *at, uint16_t qty
     return OK;
 }
 
-/* No DS at an apex of ours: who says so? The parent when it is ours too and delegates here, else the child. */
-static enum err apex_without_ds(struct lookup *l, const struct rrkey *k, struct finding *f)
-{
-    uint8_t key[RRKEY_MAX];
-    size_t len = rrkey_at(k, k->labels, RRSLOT_PARENT_NS, key);
-    struct entry e;
-    uint32_t flags;
-    stat_add(&l->counts->steps[STEP_ZONE], 1);
-    enum err err = lookup_seek(l, STEP_ZONE, bytes_of(key, len), &e);
-    if (err != OK || !bytes_equal(e.key, bytes_of(key, len)))
-        return err == ERR_NOTFOUND ? OK : err;
-    if ((err = blob_read_flags(e.value, &flags)) != OK)
-        return err;
-    f->zone = blob_depth(flags);
-    return f->zone < k->labels ? OK : ERR_BAD;
-}
-
 /* The name exists: *at is a key of it, on which the cursor stands; exact: the very key looked for. */
 static enum err find_at_owner(struct lookup *l, const struct rrkey *k, const struct spot *at, bool exact,
                               uint16_t qtype, bool want_ds, struct finding *f)
@@ -152,14 +135,14 @@ static enum err find_at_owner(struct lookup *l, const struct rrkey *k, const str
         f->zone = blob_depth(at->flags);        /* the parent's at a DS */
         return f->zone <= k->labels ? pick(at, qtype, f) : ERR_BAD;
     }
-    if ((at->flags & BLOB_ALIAS) != 0) {
+    if ((at->flags & BLOB_ALIAS) != 0 && !rrtype_beside_cname(qtype)) {
         struct spot group = *at;
         enum err err = neighbour(l, &group.entry, RRSLOT_ADDRESS);
         if (err == OK)
             err = pick(&group, qtype, f);
         return err == ERR_NOTFOUND || (err == OK && f->what != FOUND_ALIAS) ? ERR_BAD : err;
     }
-    return f->apex && qtype == TYPE_DS && !f->wildcard ? apex_without_ds(l, k, f) : OK;
+    return OK;
 }
 
 /* --- the descent ------------------------------------------------------------------------------------------------ */
@@ -215,32 +198,41 @@ static enum err find_dname(struct lookup *l, const struct rrkey *k, unsigned dep
     return OK;
 }
 
+/* The key of the wildcard below the ancestor with `encloser` labels, of which k has more. */
+static void wildcard_key(const struct rrkey *k, unsigned encloser, struct rrkey *out)
+{
+    size_t len = k->at[encloser];
+    memcpy(out->buf, k->buf, len);
+    memcpy(out->at, k->at, (encloser + 1) * sizeof k->at[0]);
+    out->buf[len] = '*';
+    out->buf[len + 1] = 0;
+    out->at[encloser + 1] = (uint16_t)(len + 2);
+    out->labels = (uint8_t)(encloser + 1);
+}
+
 /* The wildcard at the closest encloser, if there is one (RFC 4592 section 3.3). */
 static enum err find_wildcard(struct lookup *l, const struct subject *s, unsigned encloser, uint16_t qtype,
                               struct finding *f)
 {
-    uint8_t buf[NAME_MAX_LEN];
-    struct wr w = wr_over(buf, sizeof buf);
-    struct bytes above = s->name;
     struct rrkey k;
     struct look look;
     bool exists;
-    for (unsigned i = encloser; i < s->key.labels; i++)
-        above = name_parent(above);
-    wr_put(&w, "\1*", 2);
-    wr_bytes(&w, above);
-    enum err err = w.full ? ERR_BAD : rrkey_of_name(wr_done(&w), &k);
-    if (err == OK)
-        err = find_descend(l, &k, qtype, STEP_WILDCARD, &look);
-    if (err != OK)
-        return err;
     unsigned zone = f->zone;
     f->wildcard = true;
+    f->owner = encloser;
+    if (zones_bare(l, &s->key, encloser))
+        return OK;
+    wildcard_key(&s->key, encloser, &k);
+    enum err err = find_descend(l, &k, qtype, STEP_WILDCARD, &look);
+    if (err != OK)
+        return err;
     if (look.where != ABSENT && look.at->zone == zone) {
         err = find_at_owner(l, &k, look.at, look.where == AT_KEY, qtype, false, f);
     } else if (look.where == ABSENT && spot_is_below(&look.s, k.labels)) {
         err = nested_exists(l, &k, k.labels, zone, &exists);
         f->what = err == OK && exists ? FOUND_NODATA : FOUND_NXDOMAIN;
+    } else if (look.where == ABSENT) {
+        zones_note_bare(l, &k, encloser);
     }
     f->owner = encloser;
     f->zone = zone;
@@ -248,8 +240,8 @@ static enum err find_wildcard(struct lookup *l, const struct subject *s, unsigne
     return err;
 }
 
-static enum err find_absent(struct lookup *l, const struct subject *s, const struct look *look, uint16_t qtype,
-                            bool want_ds, struct finding *f)
+MUST_USE enum err find_absent(struct lookup *l, const struct subject *s, const struct look *look, uint16_t qtype,
+                              bool want_ds, struct finding *f)
 {
     const struct rrkey *k = &s->key;
     struct spot p = look->p;
@@ -281,11 +273,59 @@ static enum err find_absent(struct lookup *l, const struct subject *s, const str
             return OK;
     }
     f->what = FOUND_NXDOMAIN;
-    if ((f->header->bits & ZONE_HAS_WILDCARD) == 0)
+    bool wildcards = (f->header->bits & ZONE_HAS_WILDCARD) != 0;
+    if (!wildcards && !(want_ds && f->header->soa.sigs > 0))
         return OK;
     if ((err = nested_encloser(l, k, &look->s, &look->p, &p, &encloser)) != OK)
         return err;
-    return find_wildcard(l, s, encloser, qtype, f);
+    f->owner = encloser;
+    return wildcards ? find_wildcard(l, s, encloser, qtype, f) : OK;
+}
+
+/* --- DS at an apex ---------------------------------------------------------------------------------------------- */
+/* No DS at an apex of ours: the zone above says so when it is ours too, as if the zone at hand were not. */
+static enum err ds_from_above(struct lookup *l, const struct subject *s, bool want_ds, struct finding *f)
+{
+    const struct rrkey *k = &s->key;
+    uint8_t key[RRKEY_SHADOW_MAX + 1];
+    struct look look = { .where = ABSENT };
+    struct entry e;
+    bool held;
+    size_t len = rrkey_at(k, k->labels, RRSLOT_PARENT_NS, key);
+    stat_add(&l->counts->steps[STEP_ZONE], 1);
+    enum err err = lookup_seek(l, STEP_ZONE, bytes_of(key, len), &e);
+    if (err == OK && bytes_equal(e.key, bytes_of(key, len))) {
+        uint32_t flags;
+        if ((err = blob_read_flags(e.value, &flags)) == OK)
+            f->zone = blob_depth(flags);
+        return err == OK && f->zone >= k->labels ? ERR_BAD : err;
+    }
+    len = k->at[k->labels];
+    memcpy(key, k->buf, len);
+    key[len - 1] = 1;                           /* behind all that is at or below the name */
+    if ((err = lookup_seek(l, STEP_ZONE, bytes_of(key, len), &look.s.entry)) == OK)
+        err = spot_read(&look.s, k);
+    if (err != OK && err != ERR_NOTFOUND)
+        return err;
+    len = rrkey_at(k, k->labels, RRSLOT_ADDRESS, key);
+    if ((err = lookup_seek(l, STEP_ZONE, bytes_of(key, len), &e)) != OK
+        || (err = cursor_prev(l->cursor, &look.p.entry)) != OK)
+        return err == ERR_NOTFOUND ? OK : err;
+    if ((err = spot_read(&look.p, k)) != OK)
+        return err;
+    struct spot p = look.p;
+    if ((err = nested_walk(l, k, &p)) != OK || !p.there)
+        return err;
+    if ((err = nested_held(l, k, k->labels, p.zone, &held)) != OK)
+        return err;
+    f->apex = false;
+    if (held) {
+        f->zone = p.zone;
+        return OK;
+    }
+    if ((err = lookup_seek(l, STEP_ZONE, look.p.entry.key, &look.p.entry)) != OK)   /* the cursor back on it */
+        return err == ERR_NOTFOUND ? ERR_BAD : err;
+    return find_absent(l, s, &look, TYPE_DS, want_ds, f);
 }
 
 /* Not one key: no data has come yet, or all of it is of other namespaces. */
@@ -306,6 +346,10 @@ void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step s
         err = find_at_owner(l, &s->key, look.at, look.where == AT_KEY, qtype, want_ds, f);
     else if (err == OK)
         err = find_absent(l, s, &look, qtype, want_ds, f);
+    if (look.where == ABSENT && look.p.there)
+        f->before = look.p.entry;
+    if (err == OK && f->apex && qtype == TYPE_DS && f->what == FOUND_NODATA && s->key.labels > 0)
+        err = ds_from_above(l, s, want_ds, f);
     if (err == OK && f->what == FOUND_EMPTY)
         find_nothing(l, f);
     if (err == OK && (f->what == FOUND_NOZONE || f->what == FOUND_EMPTY))

@@ -13,6 +13,7 @@
 #define AZOTH_DNSFRONT_FIND_H
 
 #include "dnsfront/answer.h"
+#include "dnsfront/changes.h"
 #include "dnsfront/zones.h"
 
 #define FIND_ZONE_SEEKS 64          /* descents that one look-up may spend on stepping over nested zones */
@@ -22,6 +23,8 @@ struct lookup {                     /* what every look-up of a worker works with
     struct view *view;
     struct zones *zones;
     struct answer_counters *counts;
+    struct watch watch;             /* what changed since something was kept */
+    struct trace trace;             /* what this answer hangs on */
     uint64_t version;               /* of the view, this query */
     unsigned budget;                /* of FIND_ZONE_SEEKS, this look-up */
 };
@@ -55,13 +58,16 @@ enum found {
 struct finding {                    /* everything is borrowed from the view */
     enum found what;
     unsigned zone;                  /* labels of the apex of the zone that answers */
-    unsigned owner;                 /* labels of the owner; for a wildcard those of the closest encloser */
+    unsigned owner;                 /* labels of the owner; for a wildcard, and for NXDOMAIN with want_ds in a signed
+                                     * zone, those of the closest encloser */
     bool wildcard, has_ds, apex;    /* apex: the owner is one */
     struct blob blob;
     struct rrset rr, ds;
+    struct entry before;            /* where the name has no key: the last key before its place; empty: there is none */
     const struct zone_entry *header;        /* of the zone; NULL for NOZONE, EMPTY, BROKEN */
 };
-/* step: STEP_EXACT for the question, STEP_ALIAS for what follows. want_ds: a referral shall carry its DS. */
+/* step: STEP_EXACT for the question, STEP_ALIAS for what follows. want_ds: the client wants DNSSEC: a referral
+ * shall carry its DS, NXDOMAIN the closest encloser. */
 void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step step, bool want_ds, struct finding *f);
 
 /* Addresses that a zone has for a name, its own ones or glue below one of its cuts. Step "additional". The cut looked at
@@ -96,18 +102,25 @@ static inline bool spot_is_below(const struct spot *s, unsigned depth)
     return s->there && s->common >= depth && s->labels > depth;
 }
 uint16_t key_slot(struct bytes key, unsigned owner_len);
+/* Length of the label part of the topmost `depth` labels; the key is known to have that many. */
+size_t key_prefix(struct bytes key, unsigned depth);
 
 /* How the descent for a name ended. */
 enum where { AT_KEY, AT_OWNER, ABSENT };
 struct look { enum where where; struct spot *at; struct spot s, p; };      /* at: s or p, unless ABSENT; not copyable */
 MUST_USE enum err find_descend(struct lookup *l, const struct rrkey *k, uint16_t qtype, enum step step,
                                struct look *out);
+/* The name was not there, look.p and look.s are the keys around it; the cursor stands on p (or s, when there is no p). */
+MUST_USE enum err find_absent(struct lookup *l, const struct subject *s, const struct look *look, uint16_t qtype,
+                              bool want_ds, struct finding *f);
 /* The delegation at the owner of *at, on which the cursor stands. */
 MUST_USE enum err find_referral(struct lookup *l, const struct spot *at, bool want_ds, struct finding *f);
 
 /* Moves *p to the last key before the name that tells the name's zone: afterwards p->there is false (no zone of ours) or
  * p->zone <= p->common. Costs nothing unless p lies in a nested zone. The cursor stands on p. */
 MUST_USE enum err nested_walk(struct lookup *l, const struct rrkey *k, struct spot *p);
+/* Does the zone whose apex has `zone` labels hold shadowed data at or below the ancestor with `depth` labels? */
+MUST_USE enum err nested_held(struct lookup *l, const struct rrkey *k, unsigned depth, unsigned zone, bool *out);
 /* Does the ancestor with `depth` labels exist in the zone whose apex has `zone` labels? Steps over nested zones. */
 MUST_USE enum err nested_exists(struct lookup *l, const struct rrkey *k, unsigned depth, unsigned zone, bool *out);
 /* Labels of the closest encloser. p: as found by the descent, before nested_walk; walked: after it. */

@@ -10,14 +10,14 @@
 #define BACKLOG 511
 #define UDP_RECEIVE_BYTES (1 << 20)     /* bursts of some thousand queries; the kernel may give less */
 
-MUST_USE enum err listen_parse(const char *text, struct listen_address *out, struct fault *fault)
+MUST_USE enum err listen_parse(const char *key, const char *text, struct listen_address *out, struct fault *fault)
 {
     char host[INET6_ADDRSTRLEN];
     const char *at = strrchr(text, '@');
     uint64_t port;
     struct listen_address a = { .len = 0 };
     if (at == NULL || (size_t)(at - text) >= sizeof host || text_number(at + 1, 65535, &port) != OK)
-        return fault_set(fault, ERR_CONFIG, "dns.listen: '%s' is not ADDRESS@PORT", text);
+        return fault_set(fault, ERR_CONFIG, "%s: '%s' is not ADDRESS@PORT", key, text);
     memcpy(host, text, (size_t)(at - text));
     host[at - text] = '\0';
     if (inet_pton(AF_INET, host, &a.addr.v4.sin_addr) == 1) {
@@ -31,7 +31,7 @@ MUST_USE enum err listen_parse(const char *text, struct listen_address *out, str
         a.len = sizeof a.addr.v6;
         a.wildcard = IN6_IS_ADDR_UNSPECIFIED(&a.addr.v6.sin6_addr);
     } else {
-        return fault_set(fault, ERR_CONFIG, "dns.listen: '%s' is no IPv4 or IPv6 address", host);
+        return fault_set(fault, ERR_CONFIG, "%s: '%s' is no IPv4 or IPv6 address", key, host);
     }
     *out = a;
     return OK;
@@ -45,6 +45,16 @@ const char *listen_text(const struct listen_address *a, char *out, size_t cap)
                     host, sizeof host);
     (void)snprintf(out, cap, "%s@%u", host, ntohs(v6 ? a->addr.v6.sin6_port : a->addr.v4.sin_port));
     return out;
+}
+
+MUST_USE enum err listen_once(const char *key, const struct listen_address *a, const struct listen_address *others, size_t n,
+                              struct fault *fault)
+{
+    char text[64];
+    for (size_t i = 0; i < n; i++)
+        if (a->len == others[i].len && memcmp(&a->addr, &others[i].addr, a->len) == 0)
+            return fault_set(fault, ERR_CONFIG, "%s: %s is listened on already", key, listen_text(a, text, sizeof text));
+    return OK;
 }
 
 static enum err failed(const struct listen_address *a, int type, int fd, struct fault *fault)
@@ -77,10 +87,10 @@ static int open_socket(const struct listen_address *a, int type)
     return fd;
 }
 
-MUST_USE enum err listen_probe(struct listen_address *a, struct fault *fault)
+MUST_USE enum err listen_probe(struct listen_address *a, enum listen_for what, struct fault *fault)
 {
     static const int types[] = { SOCK_DGRAM, SOCK_STREAM };
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = what == LISTEN_STREAM ? 1 : 0; i < 2; i++) {
         socklen_t len = a->len;
         int fd = open_socket(a, types[i]);
         if (fd < 0 || bind(fd, &a->addr.sa, a->len) != 0 || getsockname(fd, &a->addr.sa, &len) != 0

@@ -13,11 +13,17 @@ struct listen_address {
     socklen_t len;
     bool wildcard;              /* any local address: replies must name theirs */
 };
-/* "ADDRESS@PORT", a literal address. ERR_CONFIG. */
-MUST_USE enum err listen_parse(const char *text, struct listen_address *out, struct fault *fault);
-/* Is the address free for UDP and TCP? Sharing a port would hide a second server from its operator, so this asks without
- * sharing. Port 0 becomes a free one, kept in *a. ERR_NET: in use, no such address, no rights. */
-MUST_USE enum err listen_probe(struct listen_address *a, struct fault *fault);
+/* "ADDRESS@PORT", a literal address; key: of the configuration, for the fault. ERR_CONFIG. */
+MUST_USE enum err listen_parse(const char *key, const char *text, struct listen_address *out, struct fault *fault);
+/* Is the address free for TCP, and UDP too unless for a stream only? Sharing a port would hide a second server from its
+ * operator, so this asks without sharing. Port 0 becomes a free one, kept in *a. ERR_NET: in use, no such address, no
+ * rights. */
+enum listen_for { LISTEN_BOTH, LISTEN_STREAM };
+MUST_USE enum err listen_probe(struct listen_address *a, enum listen_for what, struct fault *fault);
+/* Is it none of the others? All of them probed. Sockets share ports, so the kernel would give each of two a part of the
+ * clients, plain and TLS alike. ERR_CONFIG. */
+MUST_USE enum err listen_once(const char *key, const struct listen_address *a, const struct listen_address *others, size_t n,
+                              struct fault *fault);
 /* A bound, non-blocking socket; type SOCK_DGRAM, or SOCK_STREAM which listens. Owned by caller. ERR_NET. */
 MUST_USE enum err listen_socket(const struct listen_address *a, int type, int *out_fd, struct fault *fault);
 /* "127.0.0.1@53" */

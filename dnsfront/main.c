@@ -4,11 +4,16 @@
 #include "base/clock.h"
 #include "base/daemon.h"
 #include "base/log.h"
+#include "dnsfront/cache.h"
+#include "dnsfront/fit.h"
+#include "dnsfront/tls.h"
 
+#include <config.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 struct main {
@@ -18,7 +23,8 @@ struct main {
     struct daemon_signals *signals;
     struct event *tick, *superseded;
     int superseded_fd;
-    bool told_waiting, told_ready;
+    bool told_ready;
+    struct fault told;              /* what keeps us from (newer) data, as last logged; empty: nothing */
     struct log_brake brake;
 };
 
@@ -26,7 +32,8 @@ struct main {
 static enum err store_try(struct main *m, struct fault *fault)
 {
     struct server *s = &m->server;
-    struct store_options o = { .dir = m->config->node.dir, .mode = STORE_READ, .map_size = m->config->node.map_size };
+    struct store_options o = { .dir = m->config->node.dir, .mode = STORE_READ, .map_size = m->config->node.map_size,
+                               .forward_only = true, .needs_slot = true };
     struct store *store;
     enum err err = store_open(&store, &o, fault);
     if (err != OK)
@@ -46,25 +53,46 @@ static void serve_all(struct server *s)
         worker_serve(&s->workers[i], s->store);
 }
 
+/* Once, and once a minute while it goes on. */
 static void tell_waiting(struct main *m, enum err err, const struct fault *fault)
 {
-    char dir[256], text[FAULT_TEXT_MAX];
+    char text[FAULT_TEXT_MAX];
+    const char *words = fault_text(fault, err);
     unsigned held;
-    if (err == ERR_NOTFOUND && !m->told_waiting)
-        log_warn("dns.wait", "dir=%s reason=\"no store there yet\" next=wait",
-                 log_quote(dir, sizeof dir, m->config->node.dir));
-    else if (err != ERR_NOTFOUND && log_brake_pass(&m->brake, clock_mono_ms(), 1, &held))
-        log_error("dns.store", "err=%s next=retry", log_quote(text, sizeof text, fault_text(fault, err)));
-    m->told_waiting = true;
+    bool news = strcmp(words, m->told.text) != 0;
+    if (!log_brake_pass_in(&m->brake, clock_mono_ms(), LOG_SLOW_MS, 1, &held) && !news)
+        return;
+    (void)snprintf(m->told.text, sizeof m->told.text, "%s", words);
+    if (m->server.store == NULL)
+        log_warn("dns.wait", "reason=%s next=wait", log_quote(text, sizeof text, words));
+    else
+        log_error("dns.store", "err=%s next=\"the data at hand is answered from\"", log_quote(text, sizeof text, words));
+}
+
+static void tell_followed(struct main *m)
+{
+    struct head head;
+    if (m->told.text[0] == '\0' || server_head(&m->server, &head) != OK)
+        return;
+    m->told.text[0] = '\0';
+    if (m->told_ready)
+        log_info("dns.store", "epoch=%llu seq=%llu next=followed", (unsigned long long)head.epoch, (unsigned long long)head.seq);
 }
 
 static void tell_ready(struct main *m)
 {
     struct head head;
-    if (server_head(&m->server, &head) != OK || m->told_ready)
+    if (m->told_ready || server_head(&m->server, &head) != OK)
         return;
     m->told_ready = true;
     log_info("dns.ready", "epoch=%llu seq=%llu", (unsigned long long)head.epoch, (unsigned long long)head.seq);
+}
+
+/* The main thread's own view, which may rest for long: it must not keep an old generation's files on the disk. */
+static void view_move(struct server *s)
+{
+    if (s->view != NULL && view_is_stale(s->view) && view_begin(s->view) == OK)
+        view_end(s->view);
 }
 
 static void follow(struct main *m)
@@ -73,14 +101,19 @@ static void follow(struct main *m)
     enum err err = m->server.store == NULL ? store_try(m, &fault) : store_follow(m->server.store, &fault);
     if (err != OK)
         tell_waiting(m, err, &fault);
+    else
+        tell_followed(m);
+    view_move(&m->server);
     serve_all(&m->server);
     tell_ready(m);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
+    struct main *m = arg;
     (void)fd, (void)what;
-    follow(arg);
+    follow(m);
+    server_tell_limits(&m->server);
 }
 
 static void on_superseded(evutil_socket_t fd, short what, void *arg)
@@ -97,7 +130,7 @@ static void on_reload(void *arg)
     struct main *m = arg;
     struct fault fault = { "" };
     struct config *c;
-    char text[FAULT_TEXT_MAX];
+    char text[FAULT_TEXT_MAX], keys[FIT_KEYS_TEXT];
     enum err err = config_load(m->config_path, &c, &fault);
     if (err != OK) {
         log_error("dns.reload", "err=%s next=\"old configuration stays\"",
@@ -105,8 +138,15 @@ static void on_reload(void *arg)
         return;
     }
     log_setup(c->log.level, c->log.json);
+    if (fit_restart_keys(m->config, c, keys) > 0)
+        log_warn("dns.reload", "changed=%s next=\"these count from the next start on\"", keys);
+    if (c->dns != NULL && (err = shared_reload(&m->server.shared, c->dns, &fault)) != OK)
+        log_error("dns.reload", "err=%s next=\"old certificate stays\"",
+                  log_quote(text, sizeof text, fault_text(&fault, err)));
+    bool certificate = err == OK && m->server.shared.tls != NULL && c->dns != NULL && c->dns->tls.cert != NULL;
     config_free(c);
-    log_info("dns.reload", "what=log");
+    serve_all(&m->server);                      /* the workers take what is theirs */
+    log_info("dns.reload", "what=%s", certificate ? "log,cookies,certificate" : "log,cookies");
 }
 
 static void on_drain(void *arg)
@@ -121,11 +161,32 @@ static void on_drain(void *arg)
 static enum err listens_prepare(const struct config_dns *d, struct listen_address *listens, struct fault *fault)
 {
     for (size_t i = 0; i < d->listens; i++) {
-        enum err err = listen_parse(d->listen[i], &listens[i], fault);
-        if (err != OK || (err = listen_probe(&listens[i], fault)) != OK)
+        enum err err = listen_parse("dns.listen", d->listen[i], &listens[i], fault);
+        if (err != OK || (err = listen_probe(&listens[i], LISTEN_BOTH, fault)) != OK
+            || (err = listen_once("dns.listen", &listens[i], listens, i, fault)) != OK)
             return err;
     }
     return OK;
+}
+
+static enum err fits(const struct config_dns *c, struct fault *fault)
+{
+    struct machine machine;
+    machine_read(&machine);
+    if (c->workers > machine.cpus)
+        log_warn("dns.workers", "workers=%u processors=%u reason=\"more than one to a processor only costs\"", c->workers, machine.cpus);
+    return fit_check(c, &machine, fault);
+}
+
+/* What --check looks at besides the file: nothing that only the start can find out, such as addresses in use. */
+static enum err check(const struct config_dns *c, struct fault *fault)
+{
+    struct tls *tls = NULL;
+    enum err err = fits(c, fault);
+    if (err == OK && c->tls.listens > 0)
+        err = tls_open(&tls, c->tls.cert, c->tls.key, fault);
+    tls_close(tls);
+    return err;
 }
 
 static enum err workers_open(struct main *m, struct fault *fault)
@@ -133,23 +194,41 @@ static enum err workers_open(struct main *m, struct fault *fault)
     struct server *s = &m->server;
     struct listen_address listens[CONFIG_LISTEN_MAX];
     enum err err = listens_prepare(m->config->dns, listens, fault);
-    if (err != OK)
+    if (err != OK || (err = shared_open(&s->shared, m->config->dns, fault)) != OK)
         return err;
+    for (size_t i = 0; i < s->shared.tls_listens_n; i++)
+        if ((err = listen_once("dns.tls.listen", &s->shared.tls_listens[i], listens, m->config->dns->listens, fault)) != OK
+            || (err = listen_once("dns.tls.listen", &s->shared.tls_listens[i], s->shared.tls_listens, i, fault)) != OK)
+            return err;
+    uint64_t secret[2];
+    if (getrandom(secret, sizeof secret, 0) != sizeof secret)
+        return ERR_IO;
+    if ((err = cache_open(&s->cache, m->config->dns->cache, m->config->dns->workers, secret)) != OK)
+        return err;
+    if (m->config->dns->cache > 0 && !cache_keeps(s->cache))
+        log_warn("dns.cache", "bytes=%llu workers=%u reason=\"too small to keep answers\" next=\"no cache\"",
+                 (unsigned long long)m->config->dns->cache, m->config->dns->workers);
     s->workers = calloc(m->config->dns->workers, sizeof *s->workers);
     if (s->workers == NULL)
         return ERR_NOMEM;
     while (s->workers_n < m->config->dns->workers) {
         struct worker *w = &s->workers[s->workers_n++];
         w->config = m->config->dns;
+        w->shared = &s->shared;
         w->number = s->workers_n;
         w->workers = m->config->dns->workers;
         w->superseded_fd = m->superseded_fd;
+        w->cache = s->cache;
         if ((err = worker_open(w, listens, m->config->dns->listens, fault)) != OK)
             return err;
     }
     for (size_t i = 0; i < m->config->dns->listens; i++) {
         char text[64];
         log_info("dns.listen", "address=%s workers=%u", listen_text(&listens[i], text, sizeof text), s->workers_n);
+    }
+    for (size_t i = 0; i < s->shared.tls_listens_n; i++) {
+        char text[64];
+        log_info("dns.listen", "address=%s proto=tls", listen_text(&s->shared.tls_listens[i], text, sizeof text));
     }
     return OK;
 }
@@ -170,13 +249,23 @@ static enum err loop_open(struct main *m)
     return daemon_signals_open(&m->signals, m->server.base, &hooks);
 }
 
+static void tell_start(const struct config *c)
+{
+    const struct config_dns *d = c->dns;
+    char dir[FAULT_TEXT_MAX];
+    log_info("dns.start", "version=%s dir=%s workers=%u cache_bytes=%llu rrl_rate=%u cookies=%s http=%s", PACKAGE_VERSION,
+             log_quote(dir, sizeof dir, c->node.dir), d->workers, (unsigned long long)d->cache, d->rrl.rate,
+             d->cookie.off ? "off" : d->cookie.n > 0 ? "configured" : "made-up", d->http.listen != NULL ? d->http.listen : "no");
+}
+
 /* Everything that can fail is tried before the first thread starts. A store that is not there yet is no failure. */
 static enum err start(struct main *m, struct fault *fault)
 {
     enum err err;
-    if ((err = loop_open(m)) != OK || (err = workers_open(m, fault)) != OK
+    if ((err = fits(m->config->dns, fault)) != OK || (err = loop_open(m)) != OK || (err = workers_open(m, fault)) != OK
         || (err = metrics_open(&m->server, fault)) != OK)
         return err;
+    tell_start(m->config);
     if ((err = store_try(m, fault)) == ERR_NOTFOUND)
         tell_waiting(m, err, fault);
     else if (err != OK)
@@ -198,6 +287,8 @@ static void stop(struct main *m)
     for (unsigned i = 0; i < s->workers_n; i++)
         worker_close(&s->workers[i]);
     free(s->workers);
+    cache_close(s->cache);
+    shared_close(&s->shared);
     http_close(s->http);
     view_close(s->view);
     store_close(s->store);
@@ -234,6 +325,8 @@ int main(int argc, char **argv)
         (void)fault_set(&fault, ERR_CONFIG, "%s: has no part dns", options.config_path);
         return fail(&m, ERR_CONFIG, &fault);
     }
+    if (options.check && (err = check(m.config->dns, &fault)) != OK)
+        return fail(&m, err, &fault);
     if (options.check) {
         (void)printf("%s: good\n", options.config_path);
         stop(&m);

@@ -6,8 +6,7 @@ uint16_t key_slot(struct bytes key, unsigned owner_len)
     return (uint16_t)(key.ptr[owner_len] << 8 | key.ptr[owner_len + 1]);
 }
 
-/* Length of the label part of the topmost `depth` labels; the key is known to have that many. */
-static size_t key_prefix(struct bytes key, unsigned depth)
+size_t key_prefix(struct bytes key, unsigned depth)
 {
     size_t at = 0;
     for (; depth > 0; at++)
@@ -18,14 +17,11 @@ static size_t key_prefix(struct bytes key, unsigned depth)
 MUST_USE enum err spot_read(struct spot *s, const struct rrkey *k)
 {
     struct bytes key = s->entry.key;
-    size_t owner = rrkey_owner_len(key);
     s->there = true;
     s->labels = 0;
-    if (owner == 0 || key.len < owner + 2)
+    size_t owner = rrkey_beside(k, key, &s->labels, &s->common);
+    if (owner == 0)
         return ERR_BAD;
-    for (size_t i = 0; i + 1 < owner; i++)
-        s->labels += key.ptr[i] == 0;
-    s->common = rrkey_common(k, key);
     if (key.len > owner + 2) {                  /* NSEC3 and shadow keys: always at an apex, whatever the value says */
         s->flags = blob_flags(s->labels, BLOB_APEX);
         s->zone = s->labels;
@@ -88,21 +84,34 @@ static enum err nested_delegated(struct lookup *l, struct bytes apex, unsigned z
     return OK;
 }
 
+MUST_USE enum err nested_held(struct lookup *l, const struct rrkey *k, unsigned depth, unsigned zone, bool *out)
+{
+    uint8_t key[RRKEY_SHADOW_MAX + 1];
+    size_t len = rrkey_at(k, zone, RRSLOT_SHADOW, key), rest = (size_t)(k->at[depth] - k->at[zone]);
+    struct entry e;
+    *out = false;
+    if (len + rest > sizeof key)
+        return OK;                              /* no key is that long */
+    memcpy(key + len, k->buf + k->at[zone], rest);
+    enum err err = lookup_seek(l, STEP_ZONE, bytes_of(key, len + rest), &e);
+    *out = err == OK && bytes_starts(e.key, bytes_of(key, len + rest));
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
 MUST_USE enum err nested_exists(struct lookup *l, const struct rrkey *k, unsigned depth, unsigned zone, bool *out)
 {
     uint8_t key[RRKEY_SHADOW_MAX + 1];
     size_t len = rrkey_at(k, depth, 0, key);
     struct spot s = { 0 };
     *out = true;                                /* also when the budget is used up: the name is taken to exist */
+    enum err err;
     stat_add(&l->counts->steps[STEP_ZONE], 1);
     for (; l->budget >= 2; l->budget -= 2) {
-        enum err err = lookup_seek(l, STEP_ZONE, bytes_of(key, len), &s.entry);
+        err = lookup_seek(l, STEP_ZONE, bytes_of(key, len), &s.entry);
         if (err == OK)
             err = spot_read(&s, k);
-        if (err == ERR_NOTFOUND || (err == OK && s.common < depth)) {
-            *out = false;
-            return OK;
-        }
+        if (err == ERR_NOTFOUND || (err == OK && s.common < depth))
+            return nested_held(l, k, depth, zone, out);
         if (err != OK || s.zone <= depth)       /* the name's own zone: nothing else contains the ancestor */
             return err;
         struct bytes apex = bytes_of(s.entry.key.ptr, key_prefix(s.entry.key, s.zone));

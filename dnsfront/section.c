@@ -1,4 +1,4 @@
-#include "dnsfront/section.h"
+#include "dnsfront/proof.h"
 
 /* Where the name at `at` begins behind its first `skip` labels, pointers followed. That name was read already. */
 static size_t suffix_at(const struct wr *w, size_t at, unsigned skip)
@@ -42,6 +42,7 @@ MUST_USE enum err section_put(struct reply *r, enum section section, const struc
         err = rrset_place(&r->w, rr->sig_wire, rr->sigs, place);
     if (err != OK) {
         r->w.len = start;
+        r->bound |= err == ERR_NOSPACE;
         return err;
     }
     *count = (uint16_t)(*count + rr->count + (sign ? rr->sigs : 0));
@@ -83,7 +84,10 @@ static enum err read_dname(const struct rrset *rr, uint32_t *ttl, struct bytes *
     return r.bad ? ERR_BAD : name_read(&rdata, target);
 }
 
-static void put_cname(struct reply *r, const struct subject *s, uint32_t ttl, struct bytes target)
+/* The CNAME made from a DNAME: its target is what stood before the DNAME's owner, then the DNAME's own target, which stands
+ * in the message at suffix_stands. Gives where the new target stands. */
+static size_t put_cname(struct reply *r, const struct subject *s, uint32_t ttl, struct bytes prefix, struct bytes suffix,
+                        size_t suffix_stands)
 {
     size_t at = suffix_at(&r->w, s->at, 0);
     if (at <= POINTER_MAX)
@@ -93,31 +97,42 @@ static void put_cname(struct reply *r, const struct subject *s, uint32_t ttl, st
     wr_u16(&r->w, TYPE_CNAME);
     wr_u16(&r->w, CLASS_IN);
     wr_u32(&r->w, ttl);
-    wr_u16(&r->w, (uint16_t)target.len);
-    wr_bytes(&r->w, target);
+    bool whole = suffix_stands > POINTER_MAX || suffix.len <= 2;
+    wr_u16(&r->w, (uint16_t)(prefix.len + (whole ? suffix.len : 2)));
+    size_t target_at = r->w.len;
+    wr_bytes(&r->w, prefix);
+    if (whole)
+        wr_bytes(&r->w, suffix);
+    else
+        wr_u16(&r->w, (uint16_t)(0xc000 | suffix_stands));
+    return target_at;
 }
 
-MUST_USE enum err put_dname(struct reply *r, const struct subject *s, const struct finding *f, bool seen,
-                            struct name *target, size_t *target_at)
+MUST_USE enum err put_dname(struct reply *r, const struct subject *s, const struct finding *f, size_t *stands,
+                            struct name *target, size_t *target_at, bool *inward)
 {
     struct rr_place owner = section_place(r, s, f->owner);
     struct bytes suffix, prefix = { s->name.ptr, s->name.len - owner.owner_name.len };
+    size_t start = r->w.len;
     uint32_t ttl;
     enum err err;
-    if (!seen && (err = put_needed(r, SECTION_ANSWER, &f->rr, &owner)) != OK)
-        return err;
+    if (*stands == 0) {
+        if ((err = put_needed(r, SECTION_ANSWER, &f->rr, &owner)) != OK)
+            return err;
+        *stands = start + (r->w.buf[start] >= 0xc0 ? 2 : owner.owner_name.len) + 10;
+        start = r->w.len;
+    }
     if ((err = read_dname(&f->rr, &ttl, &suffix)) != OK || (err = name_join(prefix, suffix, target)) != OK)
         return err;
-    size_t start = r->w.len;
-    put_cname(r, s, ttl, name_bytes(target));
+    *inward = name_under(suffix, owner.owner_name);
+    *target_at = put_cname(r, s, ttl, prefix, suffix, *stands);
     if (r->w.full) {
         r->w.len = start;
         r->w.full = false;
-        r->tc = true;
+        r->tc = r->bound = true;
         return ERR_NOSPACE;
     }
     r->an++;
-    *target_at = r->w.len - target->len;
     return OK;
 }
 
@@ -135,8 +150,12 @@ MUST_USE enum err put_authority_referral(struct reply *r, struct lookup *l, cons
     struct rr_place cut = section_place(r, s, f->owner);
     size_t start = r->w.len;
     enum err err = put_needed(r, SECTION_AUTHORITY, &f->blob.rr[0], &cut);
-    if (err == OK && f->has_ds && f->ds.sigs > 0 && r->q.dnssec_ok)    /* unsigned, it tells a validator nothing */
+    if (err == OK && f->has_ds && r->q.dnssec_ok && (f->ds.sigs > 0 || f->header->soa.sigs > 0)) /* else it tells nothing */
         err = put_needed(r, SECTION_AUTHORITY, &f->ds, &cut);
+    if (err == OK && !f->has_ds)
+        err = proof_put(r, l, s, f);
+    if (err == OK)
+        err = proof_put_noted(r, l);
     if (err == OK)
         err = put_glue(r, s, f, start);
     return err != OK ? err : put_additional(r, l, s, f, start, f->owner);

@@ -1,5 +1,11 @@
 #include "dnsfront/udp.h"
 
+#include "base/clock.h"
+#include "dnsfront/peer.h"
+#include "dnsfront/rrl.h"
+#include "dnsfront/shared.h"
+#include "wire/proxy.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -11,13 +17,15 @@ struct udp_socket { struct udp *udp; int fd; bool wildcard; struct event *readab
 
 struct udp {
     struct worker *worker;
+    struct rrl *rrl;                /* NULL: answers are not limited */
+    uint32_t now_s, now_us;         /* of the batch; now_us only for rrl */
     struct udp_socket *sockets;
     size_t sockets_n;
     struct mmsghdr in[UDP_BATCH], out[UDP_BATCH];
     struct iovec in_iov[UDP_BATCH], out_iov[UDP_BATCH];
     struct sockaddr_in6 from[UDP_BATCH];
     union control control[UDP_BATCH];
-    uint8_t query[UDP_BATCH][UDP_QUERY_MAX];
+    uint8_t query[UDP_BATCH][UDP_QUERY_MAX + 64];       /* a line more, or all would begin in the same set of the cache */
     uint8_t reply[UDP_BATCH][ANSWER_UDP_MAX];
 };
 
@@ -63,15 +71,62 @@ static void reply_from(struct msghdr *m)
     }
 }
 
+/* The i-th datagram's query and client. Nothing, which is counted as dropped: cut off, from port 0, which no reply reaches,
+ * or from a proxy without its header. */
+static struct bytes query_of(struct udp *u, unsigned i, struct peer *client)
+{
+    const struct config_dns *c = u->worker->config;
+    struct bytes none = { 0 }, in = bytes_of(u->query[i], u->in[i].msg_len);
+    struct proxy p;
+    size_t need;
+    *client = peer_of(&u->from[i]);
+    if ((u->in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 || u->from[i].sin6_port == 0)     /* sin_port stands there too */
+        return none;
+    if (c->proxies_n == 0 || !nets_have(c->proxies, c->proxies_n, peer_bytes(client)))
+        return in;
+    if (proxy_read(in, &p, &need) != OK) {
+        stat_add(&u->worker->counters.proxy_refused, 1);
+        return none;
+    }
+    if (p.source.len > 0)
+        *client = peer_of_bytes(p.source);
+    return bytes_of(in.ptr + p.len, in.len - p.len);
+}
+
+static uint64_t network_word(struct bytes client)
+{
+    struct net n = rrl_network(client);
+    uint64_t word = n.len == 4 ? 0 : 1;
+    for (unsigned i = 0; i < n.bits / 8; i++)
+        word = word << 8 | n.addr[i];
+    return word;
+}
+
+/* The answer stands in out: may it leave? What leaves then, 0: nothing. */
+static size_t limit(struct udp *u, struct answerer *a, struct bytes query, const struct answer_from *from, uint8_t *out,
+                    size_t cap, size_t len)
+{
+    struct worker_counters *n = &u->worker->counters;
+    struct answer_said said = answer_said(a);
+    enum rrl_verdict verdict = rrl_check(u->rrl, from->client, &said, u->now_us);
+    if (verdict == RRL_SEND)
+        return len;
+    stat_set(&n->rrl_network, network_word(from->client));
+    len = verdict == RRL_SLIP ? answer_limited(a, query, from, out, cap) : 0;
+    stat_add(len > 0 ? &n->rrl_slipped : &n->rrl_dropped, 1);
+    return len;
+}
+
 /* The i-th query's answer, put behind the replies made so far; how many there are then. */
 static unsigned answer_one(struct udp *u, struct answerer *a, unsigned i, unsigned made)
 {
-    static const struct answer_from from = { ANSWER_UDP, ANSWER_UDP_MAX };
+    struct peer client;
+    struct bytes query = query_of(u, i, &client);
+    struct answer_from from = { .proto = ANSWER_UDP, .max = ANSWER_UDP_MAX, .client = peer_bytes(&client), .now_s = u->now_s };
     struct msghdr *m = &u->in[i].msg_hdr;
-    size_t len = u->in[i].msg_len;
-    if ((m->msg_flags & MSG_TRUNC) != 0 || u->from[i].sin6_port == 0)    /* sin_port stands at the same place */
-        len = 0;                                /* counted as dropped */
-    len = answer(a, bytes_of(u->query[i], len), &from, u->reply[made], sizeof u->reply[made]);
+    size_t len = answer(a, query, &from, u->reply[made], sizeof u->reply[made]);
+    if (len > 0 && u->rrl != NULL)
+        len = limit(u, a, query, &from, u->reply[made], sizeof u->reply[made], len);
     if (len == 0)
         return made;
     struct msghdr *out = &u->out[made].msg_hdr;
@@ -105,6 +160,14 @@ static void send_all(struct udp *u, const struct udp_socket *s, unsigned n)
     }
 }
 
+static void prepare(struct udp *u, struct answerer *a, unsigned n)
+{
+    struct bytes queries[UDP_BATCH];
+    for (unsigned i = 0; i < n; i++)
+        queries[i] = bytes_of(u->query[i], u->in[i].msg_len);
+    answer_prepare(a, queries, n);
+}
+
 /* One batch, under one view. false: the socket has no more. */
 static bool on_packets(struct udp *u, const struct udp_socket *s)
 {
@@ -112,7 +175,10 @@ static bool on_packets(struct udp *u, const struct udp_socket *s)
     unsigned made = 0;
     if (n <= 0)
         return false;
+    u->now_s = clock_wall_s();
+    u->now_us = u->rrl != NULL ? (uint32_t)clock_mono_us() : 0;
     struct answerer *a = worker_view_begin(u->worker);
+    prepare(u, a, (unsigned)n);
     for (int i = 0; i < n; i++)
         made = answer_one(u, a, (unsigned)i, made);
     worker_view_end(u->worker);
@@ -145,6 +211,7 @@ MUST_USE enum err udp_open(struct udp **out, struct worker *w, const struct list
     if (u == NULL)
         return ERR_NOMEM;
     u->worker = w;
+    u->rrl = w->shared->rrl;
     buffers_init(u);
     u->sockets = calloc(n, sizeof *u->sockets);
     enum err err = u->sockets == NULL ? ERR_NOMEM : OK;
@@ -163,6 +230,12 @@ MUST_USE enum err udp_open(struct udp **out, struct worker *w, const struct list
     }
     *out = u;
     return OK;
+}
+
+void udp_look(struct udp *u)
+{
+    for (size_t i = 0; i < u->sockets_n; i++)
+        (void)on_packets(u, &u->sockets[i]);
 }
 
 void udp_drain(struct udp *u)

@@ -10,6 +10,8 @@
 
 MUST_USE enum err udp_open(struct udp **out, struct worker *w, const struct listen_address *listens, size_t n,
                            struct fault *fault);
+/* One batch of each socket, if something has arrived. */
+void udp_look(struct udp *u);
 /* Answers what has arrived, then listens no more. */
 void udp_drain(struct udp *u);
 void udp_close(struct udp *u);      /* NULL is fine */

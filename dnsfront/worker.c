@@ -1,11 +1,13 @@
 #include "dnsfront/worker.h"
 
 #include "base/clock.h"
+#include "dnsfront/shared.h"
 #include "dnsfront/tcp.h"
 #include "dnsfront/udp.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -42,9 +44,18 @@ void worker_view_end(struct worker *w)
     w->viewing = false;
 }
 
+void worker_slice(struct worker *w)
+{
+    if (clock_mono_us() - w->sliced_us < SLICE_US)
+        return;
+    udp_look(w->udp);
+    w->sliced_us = clock_mono_us();
+}
+
 static void view_take(struct worker *w)
 {
-    struct answer_options o = { w->config->nsid, w->config->version, &w->counters.answers };
+    struct answer_options o = { .nsid = w->config->nsid, .version = w->config->version, .counts = &w->counters.answers,
+                                .cookies = &w->cookies };
     struct store *s = atomic_exchange(&w->store_given, NULL);
     struct fault fault = { "" };
     unsigned held;
@@ -54,6 +65,7 @@ static void view_take(struct worker *w)
     if (err == OK)
         err = answerer_open(&w->answerer, w->view, &o);
     if (err == OK) {
+        answerer_share(w->answerer, w->cache, w->number - 1);
         atomic_store(&w->serving, true);
         return;
     }
@@ -81,6 +93,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     uint64_t rings;
     ssize_t n = read(fd, &rings, sizeof rings);
     (void)n, (void)what;
+    w->cookies = shared_cookies(w->shared);
     view_take(w);
     (void)worker_view_begin(w);                 /* follows the store's generation */
     worker_view_end(w);
@@ -104,9 +117,11 @@ static enum err bell_open(struct worker *w)
 
 MUST_USE enum err worker_open(struct worker *w, const struct listen_address *listens, size_t n, struct fault *fault)
 {
-    struct answer_options o = { w->config->nsid, w->config->version, &w->counters.answers };
+    struct answer_options o = { .nsid = w->config->nsid, .version = w->config->version, .counts = &w->counters.answers,
+                                .cookies = &w->cookies };
     enum err err;
     w->bell_fd = -1;
+    w->cookies = shared_cookies(w->shared);
     if ((err = bell_open(w)) != OK || (err = answerer_open(&w->blank, NULL, &o)) != OK)
         return err;
     if ((err = udp_open(&w->udp, w, listens, n, fault)) != OK)
@@ -114,9 +129,28 @@ MUST_USE enum err worker_open(struct worker *w, const struct listen_address *lis
     return tcp_open(&w->tcp, w, listens, n, fault);
 }
 
+/* As many workers as processors or fewer: each stays on one of those that this process may use, with its caches. One worker
+ * alone, or more than processors: the scheduler places them. */
+static void stay(const struct worker *w)
+{
+    cpu_set_t may, one;
+    unsigned left = w->number;
+    if (w->workers < 2 || sched_getaffinity(0, sizeof may, &may) != 0 || (unsigned)CPU_COUNT(&may) < w->workers)
+        return;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &may) || --left > 0)
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        (void)sched_setaffinity(0, sizeof one, &one);
+        return;
+    }
+}
+
 static void *worker_run(void *arg)
 {
     struct worker *w = arg;
+    stay(w);
     (void)event_base_dispatch(w->base);
     return NULL;
 }

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "dnsfront/answer.h"
+#include "dnsfront/cookies.h"
 #include "dnsfront/listen.h"
 
 #include <pthread.h>
@@ -18,6 +19,7 @@
 
 struct event;
 struct event_base;
+struct shared;
 struct udp;
 struct tcp;
 
@@ -25,12 +27,21 @@ struct worker_counters {
     struct answer_counters answers;
     stat_count view_failed;         /* batches answered with SERVFAIL because no view could be had */
     stat_count udp_unsent;          /* replies that the kernel did not take */
-    stat_count tcp_accepted, tcp_refused, tcp_closed;       /* open = accepted - closed */
+    stat_count tcp_accepted, tcp_closed;                    /* over TLS too; open = accepted - closed */
+    stat_count tcp_refused, tcp_refused_client, tcp_refused_files;      /* no place, none for this client, no descriptor */
+    stat_count tcp_gave_way;        /* closed to make room for another */
     stat_count tcp_timeouts, tcp_broken;
+    stat_count tls_failed;          /* handshakes */
+    stat_count proxy_refused;       /* datagrams and connections of a proxy without a good header */
+    stat_count rrl_dropped, rrl_slipped;
+    stat_count rrl_network;         /* whom rrl held back last: the bytes of an IPv4 /24, or of an IPv6 /56 behind a 1; main sets it to 0 */
 };
 struct worker {
     const struct config_dns *config;
+    struct shared *shared;
+    struct cookie_secrets cookies;  /* those of shared, as of the last bell */
     unsigned number, workers;
+    struct cache *cache;            /* shared by all workers; borrowed until worker_close */
     int superseded_fd;              /* eventfd of the main thread: a view said that its generation is old */
     struct worker_counters counters;
 
@@ -51,6 +62,7 @@ struct worker {
     struct log_brake brake;
     struct udp *udp;
     struct tcp *tcp;
+    uint64_t sliced_us;             /* when worker_slice looked at UDP */
 };
 
 /* Opens sockets and loop; the thread is started apart, when everything that can fail has been tried. */
@@ -65,5 +77,9 @@ void worker_close(struct worker *w);                    /* joins the thread; fin
 /* A view for one batch; gives the answerer to use until worker_view_end. Never fails: without a view it is the blank one. */
 struct answerer *worker_view_begin(struct worker *w);
 void worker_view_end(struct worker *w);
+/* Behind each piece of work for a stream: has it been long, UDP has a turn. So a UDP query waits for SLICE_US and the one
+ * piece of work, however many connections have something to do. Without a view only. */
+#define SLICE_US 500
+void worker_slice(struct worker *w);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-struct zones { struct zone_entry slot[ZONES_SLOTS], once; };    /* once: for what does not fit into a slot */
+struct bare { uint64_t version, tick; uint32_t place; uint16_t key_len; uint8_t key[ZONES_KEY_MAX]; };
+struct zones { struct zone_entry slot[ZONES_SLOTS], once; struct bare bare[ZONES_BARE]; };      /* once: for what does not fit into a slot */
 
 MUST_USE enum err zones_open(struct zones **out)
 {
@@ -17,13 +18,8 @@ MUST_USE enum err zones_open(struct zones **out)
 
 void zones_close(struct zones *z) { free(z); }
 
-static uint32_t key_hash(struct bytes key)      /* FNV-1a */
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < key.len; i++)
-        h = (h ^ key.ptr[i]) * 16777619u;
-    return h ^ h >> 15;
-}
+/* No secret: nobody outside chooses where our zones are. */
+static uint32_t key_hash(struct bytes key) { return (uint32_t)hash_folded(0x2545f4914f6cdd1du, key); }
 
 static const struct zone_entry *zones_fill(struct lookup *l, const struct rrkey *k, unsigned depth,
                                            struct zone_entry *slot)
@@ -52,20 +48,54 @@ static const struct zone_entry *zones_fill(struct lookup *l, const struct rrkey 
     slot->state = h.state;
     slot->has_soa = h.has_soa;
     slot->soa = h.soa;
+    slot->has_nsec3 = h.has_nsec3;
+    slot->nsec3 = h.nsec3;
     if (keep) {
         if (apex.len > 0)
             memcpy(slot->key, apex.ptr, apex.len);
         slot->key_len = (uint16_t)apex.len;
         slot->version = l->version;
+        slot->tick = l->watch.tick;
+        if (slot->tick > 0)
+            slot->place = place_of_header(l->watch.changes, hash_of_ancestor(l->watch.changes, k, depth));
     }
     return slot;
+}
+
+/* What was read under `version` of the view, at `tick` of the table of changes. */
+static bool still_true(const struct lookup *l, uint64_t version, uint64_t tick, uint32_t place)
+{
+    if (version == 0)
+        return false;
+    return version == l->version || (tick > 0 && l->watch.tick > 0 && watch_holds(&l->watch, tick, place));
 }
 
 const struct zone_entry *zones_get(struct lookup *l, const struct rrkey *k, unsigned depth)
 {
     struct bytes apex = bytes_of(k->buf, k->at[depth]);
     struct zone_entry *slot = &l->zones->slot[key_hash(apex) % ZONES_SLOTS];
-    if (slot->version == l->version && slot->version != 0 && bytes_equal(apex, bytes_of(slot->key, slot->key_len)))
+    if (still_true(l, slot->version, slot->tick, slot->place) && bytes_equal(apex, bytes_of(slot->key, slot->key_len)))
         return slot;
     return zones_fill(l, k, depth, slot);
+}
+
+/* --- names without a wildcard below them -------------------------------------------------------------------------- */
+bool zones_bare(const struct lookup *l, const struct rrkey *k, unsigned encloser)
+{
+    struct bytes key = bytes_of(k->buf, k->at[encloser]);
+    const struct bare *b = &l->zones->bare[key_hash(key) % ZONES_BARE];
+    return bytes_equal(key, bytes_of(b->key, b->key_len)) && still_true(l, b->version, b->tick, b->place);
+}
+
+void zones_note_bare(struct lookup *l, const struct rrkey *wildcard, unsigned encloser)
+{
+    struct bytes key = bytes_of(wildcard->buf, wildcard->at[encloser]);
+    struct bare *b = &l->zones->bare[key_hash(key) % ZONES_BARE];
+    if (key.len > sizeof b->key)
+        return;
+    *b = (struct bare){ .version = l->version, .tick = l->watch.tick, .key_len = (uint16_t)key.len };
+    if (b->tick > 0)
+        b->place = place_of_subtree(l->watch.changes, hash_of_ancestor(l->watch.changes, wildcard, wildcard->labels));
+    if (key.len > 0)
+        memcpy(b->key, key.ptr, key.len);
 }

@@ -238,6 +238,21 @@ unsigned rrkey_common(const struct rrkey *k, struct bytes key)
     return n;
 }
 
+size_t rrkey_beside(const struct rrkey *k, struct bytes key, unsigned *labels, unsigned *common)
+{
+    unsigned n = rrkey_common(k, key);
+    size_t at = k->at[n];
+    *common = n;
+    for (; at < key.len && key.ptr[at] != 0; n++) {
+        const uint8_t *end = memchr(key.ptr + at, 0, key.len - at);
+        if (end == NULL)
+            return 0;
+        at = (size_t)(end - key.ptr) + 1;
+    }
+    *labels = n;
+    return at + 3 <= key.len ? at + 1 : 0;
+}
+
 size_t rrkey_owner_len(struct bytes key)
 {
     size_t at = 0;

@@ -62,5 +62,7 @@ MUST_USE enum err rrkey_name(struct bytes key, struct name *out, uint16_t *slot)
 unsigned rrkey_common(const struct rrkey *k, struct bytes key);
 /* Length of the owner prefix of a key (labels and terminator); 0: malformed. Fast, for the query path. */
 size_t rrkey_owner_len(struct bytes key);
+/* The same, with the labels of that owner and those that it shares with k; in one look, which skips what is shared. */
+size_t rrkey_beside(const struct rrkey *k, struct bytes key, unsigned *labels, unsigned *common);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "builder/zonefile.h"
 #include "dnsfront/answer.h"
+#include "dnsfront/cookies.h"
 #include "tests/util.h"
 #include "wire/query.h"
 
@@ -16,7 +17,9 @@ struct bed {
     struct view *view, *build_view;
     struct answerer *answerer;
     struct answer_counters counts;
-    uint64_t seq;
+    struct cookie_secrets cookies;
+    struct answer_from from;        /* client, time and idle time of the questions; zero: not known */
+    uint64_t seq, epoch;            /* of the head; epoch counts from 0, the head's is one more */
     struct fault fault;
 };
 
@@ -36,7 +39,7 @@ static inline void bed_open(struct bed *b, const char *nsid, const char *version
         abort();
     struct store_options o = { .dir = b->dir, .mode = STORE_CREATE, .role = STORE_CORE, .map_size = (uint64_t)64 << 20,
                                .cluster = cluster, .volatile_data = true };
-    struct answer_options ao = { nsid, version, &b->counts };
+    struct answer_options ao = { .nsid = nsid, .version = version, .counts = &b->counts, .cookies = &b->cookies };
     BED(store_open(&b->store, &o, &b->fault));
     BED(view_open(b->store, &b->view, &b->fault));
     BED(view_open(b->store, &b->build_view, &b->fault));
@@ -63,7 +66,7 @@ static inline void bed_apply(struct bed *b, const struct op *ops, size_t n)
 {
     struct store_txn *t;
     struct store_state state;
-    struct head head = { .epoch = 1, .seq = ++b->seq, .time_ms = 1000 + b->seq, .cohorts_n = 1,
+    struct head head = { .epoch = 1 + b->epoch, .seq = ++b->seq, .time_ms = 1000 + b->seq, .cohorts_n = 1,
                          .cohorts = { { "all", b->seq } } };
     struct signed_head sh = { .len = 0 };
     memcpy(head.cluster, store_cluster(b->store), CLUSTER_LEN);
@@ -130,6 +133,7 @@ struct ask {
     struct bytes qname;
     uint16_t qtype, qclass, udp_size;       /* udp_size 0: no EDNS */
     bool dnssec_ok, nsid, tcp, rd;
+    bool options;                           /* every option that is answered; without nsid */
     size_t max;                             /* 0: the transport's usual one */
 };
 static inline size_t ask_write(const struct ask *q, uint8_t *out, size_t cap)
@@ -149,9 +153,16 @@ static inline size_t ask_write(const struct ask *q, uint8_t *out, size_t cap)
         wr_u16(&w, TYPE_OPT);
         wr_u16(&w, q->udp_size);
         wr_u32(&w, q->dnssec_ok ? EDNS_DO : 0);
-        wr_u16(&w, q->nsid ? 4 : 0);
-        if (q->nsid)
+        wr_u16(&w, q->options ? 28 : q->nsid ? 4 : 0);
+        if (q->nsid || q->options)
             wr_u32(&w, EDNS_OPTION_NSID << 16);
+        if (q->options) {
+            wr_u32(&w, EDNS_OPTION_COOKIE << 16 | 8);
+            wr_u64(&w, 1);
+            wr_u32(&w, EDNS_OPTION_KEEPALIVE << 16);
+            wr_u32(&w, EDNS_OPTION_PADDING << 16);
+            wr_u32(&w, EDNS_OPTION_ZONEVERSION << 16);
+        }
     }
     return w.full ? 0 : w.len;
 }
@@ -159,7 +170,9 @@ static inline size_t ask_write(const struct ask *q, uint8_t *out, size_t cap)
 /* The reply in exact-size memory, owned by caller. */
 static inline struct bytes bed_send(struct bed *b, struct bytes query, bool tcp, size_t max)
 {
-    struct answer_from from = { tcp ? ANSWER_TCP : ANSWER_UDP, max != 0 ? max : tcp ? ANSWER_MAX : ANSWER_UDP_MAX };
+    struct answer_from from = b->from;
+    from.proto = !tcp ? ANSWER_UDP : b->from.proto == ANSWER_TLS ? ANSWER_TLS : ANSWER_TCP;
+    from.max = max != 0 ? max : tcp ? ANSWER_MAX : ANSWER_UDP_MAX;
     uint8_t *out = malloc(from.max);
     BED(view_begin(b->view));
     size_t len = answer(b->answerer, query, &from, out, from.max);

@@ -43,13 +43,22 @@ static const char *why(const struct load_report *r)
     return r->fault != NULL && r->fault[0] != '\0' ? r->fault : err_text(r->err);
 }
 
+/* FILE:LINE: TEXT, without a line for what is wrong with the zone as a whole. */
+static void print_complaint(const char *file, uint32_t line, const char *kind, const char *text)
+{
+    if (line > 0)
+        (void)fprintf(stderr, "%s:%" PRIu32 ": %s%s\n", file, line, kind, text);
+    else
+        (void)fprintf(stderr, "%s: %s%s\n", file, kind, text);
+}
+
 static void print_complaints(const struct load_report *r)
 {
     const struct complaints *c = r->complaints;
     for (unsigned i = 0; c != NULL && i < c->warnings_n && i < COMPLAINTS_MAX; i++)
-        (void)fprintf(stderr, "%s:%" PRIu32 ": warning: %s\n", r->zone->file, c->warnings[i].line, c->warnings[i].text);
+        print_complaint(r->zone->file, c->warnings[i].line, "warning: ", c->warnings[i].text);
     for (unsigned i = 0; c != NULL && i < c->errors_n && i < COMPLAINTS_MAX; i++)
-        (void)fprintf(stderr, "%s:%" PRIu32 ": %s\n", r->zone->file, c->errors[i].line, c->errors[i].text);
+        print_complaint(r->zone->file, c->errors[i].line, "", c->errors[i].text);
     if (c != NULL && c->warnings_n > COMPLAINTS_MAX)
         (void)fprintf(stderr, "%s: %u more warnings\n", r->zone->file, c->warnings_n - COMPLAINTS_MAX);
     if (c != NULL && c->errors_n > COMPLAINTS_MAX)

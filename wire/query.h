@@ -18,7 +18,8 @@ enum {                              /* bits of `flags`, the second 16 bits of th
     DNS_AD = 0x0020, DNS_CD = 0x0010, DNS_RCODE = 0x000f,
     DNS_OPCODE_SHIFT = 11,
     EDNS_DO = 0x8000,               /* in the flags of OPT */
-    EDNS_OPTION_NSID = 3, EDNS_OPTION_COOKIE = 10, EDNS_OPTION_PADDING = 12,
+    EDNS_OPTION_NSID = 3, EDNS_OPTION_COOKIE = 10, EDNS_OPTION_KEEPALIVE = 11, EDNS_OPTION_PADDING = 12,
+    EDNS_OPTION_EDE = 15, EDNS_OPTION_ZONEVERSION = 19,
 };
 
 enum query_verdict {
@@ -27,11 +28,12 @@ enum query_verdict {
     QUERY_DROP,         /* shorter than a header, or a response (QR=1): never reply, nothing in *out is set */
     QUERY_FORMERR,
     QUERY_NOTIMP,       /* opcode other than QUERY; out->opcode is to be copied into the reply */
-    QUERY_BADVERS,      /* EDNS version above ours; options are not looked at */
+    QUERY_BADVERS,      /* EDNS version above ours, any opcode; options are not looked at */
 };
 
 /* All bytes are borrowed from the message. Unless dropped, id, flags and opcode are always set, the question is set when
- * it could be read (question_len 0: it could not, the reply carries none), EDNS when its OPT was good as far as it goes. */
+ * it could be read (question_len 0: it could not, the reply carries none). EDNS and TSIG are set when all records could be
+ * read: of a section that breaks off nothing counts. */
 struct query {
     uint16_t id, flags;
     uint8_t opcode;
@@ -44,14 +46,18 @@ struct query {
     uint8_t edns_version;
     uint16_t udp_size;              /* what the client takes over UDP: at least DNS_UDP_MIN; that without EDNS */
     uint16_t tsig_at;
+    uint32_t asks;                  /* bit n: an option with code n < 32 is there (query_asks); none but for ANSWER, EMPTY, NOTIMP */
+    struct bytes cookie;            /* contents of the first COOKIE, 8 or 16 to 40 bytes; empty: none */
     struct bytes options;           /* RDATA of OPT, checked to be whole options unless QUERY_BADVERS */
 };
 
 /* msg: one whole message, at most 65,535 bytes; bytes behind its last record are ignored.
  * FORMERR: QDCOUNT not 1 (QUERY_EMPTY apart), a compression pointer in the question, counts above what is there, two OPT,
- * OPT with an owner, an option over the end of its OPT, TSIG that is not last, OPT or TSIG outside the additional section. */
+ * OPT with an owner, an option over the end of its OPT, TSIG that is not last, OPT or TSIG outside the additional section,
+ * the first COOKIE of another length (RFC 7873 section 5.2.2), ZONEVERSION with contents (RFC 9660 section 3). */
 enum query_verdict query_read(struct bytes msg, struct query *out);
 
+static inline bool query_asks(const struct query *q, unsigned code) { return (q->asks >> code & 1) != 0; }
 /* The first option with that code. false: there is none. Only after QUERY_ANSWER or QUERY_EMPTY. */
 bool query_option(const struct query *q, uint16_t code, struct bytes *out);
 

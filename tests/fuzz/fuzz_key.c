@@ -23,6 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (size > RRKEY_SHADOW_MAX || parts.owner.len != owner_len || rrkey_name(key, &name, &slot) != OK)
         abort();
+    unsigned labels, common;
+    if (rrkey_of_name(name_bytes(&name), &k) != OK || rrkey_beside(&k, key, &labels, &common) != owner_len
+        || labels != parts.labels || common != rrkey_common(&k, key))
+        abort();
     enum err err;
     if (parts.slot == TYPE_NSEC3) {
         err = rrkey_write_nsec3(name_bytes(&name), parts.rest.ptr, &w);

@@ -2,8 +2,8 @@
  * scans the records of the zones one by one, as RFC 1034 section 4.3.2, RFC 4592 and RFC 6672 say, and knows nothing of keys,
  * neighbours or blobs. Answers are taken apart by ldns.
  *
- * What a parent zone holds at or below the apex of a zone hosted on the same server is not served, its NS there apart
- * (they make the child's apex exist in the parent). */
+ * What a parent zone holds at or below the apex of a zone hosted on the same server is not served; it makes names exist in the
+ * parent, and DS at a child's apex is the parent's to answer. */
 #include <ldns/ldns.h>
 #include "tests/answer_bed.h"
 
@@ -226,11 +226,8 @@ static const struct mzone *child_of(const struct world *w, const struct mzone *z
     return top;
 }
 
-static bool visible(const struct world *w, const struct mzone *z, const struct mrr *rr)
+static bool visible(const struct mzone *z, const struct mrr *rr)
 {
-    const struct mzone *child = child_of(w, z, &rr->owner);
-    if (child != NULL && !(rr->type == TYPE_NS && same(&rr->owner, &child->apex)))
-        return false;
     for (unsigned d = z->depth; d < labels(&rr->owner); d++) {
         struct name above = ancestor(&rr->owner, d);
         if (find_type(z, &above, TYPE_DNAME) != NULL || (d > z->depth && find_type(z, &above, TYPE_NS) != NULL))
@@ -239,10 +236,10 @@ static bool visible(const struct world *w, const struct mzone *z, const struct m
     return true;
 }
 
-static bool exists(const struct world *w, const struct mzone *z, const struct name *n)
+static bool exists(const struct mzone *z, const struct name *n)
 {
     for (size_t i = 0; i < z->n; i++)
-        if (under(&z->rr[i].owner, n) && visible(w, z, &z->rr[i]))
+        if (under(&z->rr[i].owner, n) && visible(z, &z->rr[i]))
             return true;
     return false;
 }
@@ -289,6 +286,9 @@ static bool say_data(struct reply *r, const struct mzone *z, const struct name *
     }
     if (find_type(z, at, qtype) == NULL)
         say_soa(r, z);
+    for (size_t i = 0; i < r->answer.n; i++)
+        if (qtype == TYPE_DNAME && r->answer.rr[i].type == TYPE_DNAME && same(&r->answer.rr[i].owner, at))
+            return false;                       /* an alias led to the owner of a DNAME that was applied before */
     set_add_type(&r->answer, z, at, qtype, n);
     return false;
 }
@@ -310,28 +310,24 @@ static bool say_dname(struct reply *r, const struct mzone *z, const struct name 
     cname.len = next->len;
     memcpy(cname.rdata, next->wire, next->len);
     set_add(&r->answer, &cname, n);
-    return true;
+    struct name target = { .len = (uint8_t)rr->len };
+    memcpy(target.wire, rr->rdata, rr->len);
+    return !under(&target, d);                  /* else the name would grow for ever */
 }
 
-/* The parent's side of a DS question at the apex of a hosted zone; NULL: the child speaks. */
+/* The zone above that answers a DS question at the apex of z; NULL: none is ours. */
 static const struct mzone *ds_zone(const struct world *w, const struct mzone *z, const struct name *n)
 {
     if (z->depth == 0 || !same(n, &z->apex))
         return NULL;
     struct name above = ancestor(n, z->depth - 1);
-    const struct mzone *p = zone_of(w, &above);
-    const struct mrr *ns = p == NULL ? NULL : find_type(p, n, TYPE_NS);
-    if (ns == NULL)
-        ns = p == NULL ? NULL : find_type(p, n, TYPE_DS);           /* odd, but it is there */
-    struct mrr as_ns = ns == NULL ? (struct mrr){ .type = TYPE_NS } : *ns;
-    as_ns.type = TYPE_NS;
-    return ns != NULL && visible(w, p, &as_ns) ? p : NULL;
+    return zone_of(w, &above);
 }
 
 static bool model_link(const struct world *w, struct reply *r, const struct name *n, uint16_t qtype, bool first,
                        struct name *next)
 {
-    const struct mzone *z = zone_of(w, n), *p;
+    const struct mzone *z = zone_of(w, n), *p = NULL;
     if (z == NULL) {
         if (first) {
             r->rcode = RCODE_REFUSED;
@@ -339,11 +335,9 @@ static bool model_link(const struct world *w, struct reply *r, const struct name
         }
         return false;
     }
+    if (qtype == TYPE_DS && (p = ds_zone(w, z, n)) != NULL)
+        z = p;
     r->zone = z;
-    if (qtype == TYPE_DS && (p = ds_zone(w, z, n)) != NULL) {
-        r->zone = p;
-        return say_data(r, p, n, n, qtype, next);
-    }
     for (unsigned d = z->depth; d <= labels(n); d++) {
         struct name at = ancestor(n, d);
         if (d > z->depth && find_type(z, &at, TYPE_NS) != NULL && !(qtype == TYPE_DS && d == labels(n))) {
@@ -353,17 +347,17 @@ static bool model_link(const struct world *w, struct reply *r, const struct name
         if (d < labels(n) && find_type(z, &at, TYPE_DNAME) != NULL)
             return say_dname(r, z, &at, n, next) && qtype != TYPE_CNAME;
     }
-    if (find_any(z, n) != NULL)
+    if (find_any(z, n) != NULL && (p == NULL || find_type(z, n, TYPE_NS) != NULL || find_type(z, n, TYPE_DS) != NULL))
         return say_data(r, z, n, n, qtype, next);
     say_soa(r, z);
-    if (exists(w, z, n))
+    if (exists(z, n))
         return false;
     unsigned d = labels(n);
     struct name encloser, wild;
     do
         encloser = ancestor(n, --d);
-    while (!exists(w, z, &encloser));
-    if (!joined("\1*", 2, &encloser, &wild) || !exists(w, z, &wild)) {
+    while (!exists(z, &encloser));
+    if (!joined("\1*", 2, &encloser, &wild) || !exists(z, &wild)) {
         r->rcode = RCODE_NXDOMAIN;
         return false;
     }
@@ -442,20 +436,41 @@ static bool answer_fits(const struct reply *want, const struct set *got)
     return equal(&all, got);
 }
 
-/* Addresses of the zone for names in the NS records said, nothing else, none twice. */
+static bool zone_has(const struct mzone *z, const struct name *at, const struct mrr *rr)
+{
+    for (size_t i = 0; i < z->n; i++)
+        if (z->rr[i].type == rr->type && same(&z->rr[i].owner, at) && z->rr[i].len == rr->len
+            && memcmp(z->rr[i].rdata, rr->rdata, rr->len) == 0)
+            return true;
+    return false;
+}
+
+/* An address that the zone has for the name, itself or by a wildcard. */
+static bool known_address(const struct mzone *z, const struct mrr *rr)
+{
+    struct name encloser = rr->owner, wild;
+    if (z == NULL || zone_has(z, &rr->owner, rr))
+        return z != NULL;
+    if (!under(&rr->owner, &z->apex) || exists(z, &rr->owner))
+        return false;
+    while (!exists(z, &encloser))
+        encloser = ancestor(&encloser, labels(&encloser) - 1);
+    return joined("\1*", 2, &encloser, &wild) && zone_has(z, &wild, rr);
+}
+
+/* Addresses of the zone for names in the NS and MX records said, nothing else, none twice. */
 static bool additional_fits(const struct reply *want, const struct set *got, const struct set *answer,
                             const struct set *authority)
 {
     for (size_t i = 0; i < got->n; i++) {
         const struct mrr *rr = &got->rr[i];
-        bool named = false, known = false;
+        bool named = false, known = known_address(want->zone, rr);
         for (size_t k = 0; k < answer->n + authority->n; k++) {
-            const struct mrr *ns = k < answer->n ? &answer->rr[k] : &authority->rr[k - answer->n];
-            named |= ns->type == TYPE_NS && name_equal(bytes_of(ns->rdata, ns->len), nb(&rr->owner));
+            const struct mrr *by = k < answer->n ? &answer->rr[k] : &authority->rr[k - answer->n];
+            size_t skip = by->type == TYPE_MX ? 2 : 0;
+            named |= (by->type == TYPE_NS || by->type == TYPE_MX)
+                  && name_equal(bytes_of(by->rdata + skip, by->len - skip), nb(&rr->owner));
         }
-        for (size_t k = 0; want->zone != NULL && k < want->zone->n; k++)
-            known |= want->zone->rr[k].type == rr->type && same(&want->zone->rr[k].owner, &rr->owner)
-                  && want->zone->rr[k].len == rr->len && memcmp(want->zone->rr[k].rdata, rr->rdata, rr->len) == 0;
         for (size_t k = 0; k < i; k++)
             known &= !(got->rr[k].type == rr->type && same(&got->rr[k].owner, &rr->owner)
                        && memcmp(got->rr[k].rdata, rr->rdata, rr->len) == 0);
@@ -560,7 +575,7 @@ static void one_round(uint64_t seed, unsigned questions)
 {
     static const uint16_t types[] = { TYPE_A,  TYPE_A,   TYPE_AAAA, TYPE_CNAME, TYPE_TXT, TYPE_NS,
                                       TYPE_MX, TYPE_SOA, TYPE_DS,   TYPE_ANY,   65280,    TYPE_DNAME,
-                                      0xc0,    0xc1,     0xc3,      0,          128 };
+                                      0xc0,    0xc1,     0xc3,      0,          129 };
     static struct world w;
     static struct reply want;
     struct rnd r = rnd_seed(seed);

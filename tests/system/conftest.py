@@ -1,6 +1,8 @@
 """Fixtures of the system tests. See README.md in the folder above."""
+import contextlib
 import os
 import shutil
+import signal
 import sys
 
 import pytest
@@ -9,6 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__))
 
 import lab as laboratory  # noqa: E402  (needs the path above)
+import peers  # noqa: E402
 
 figures = []
 
@@ -30,6 +33,20 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=f"no test data at {laboratory.DATA} (set AZOTH_TEST_DATA)"))
 
 
+def too_long(_signal, _frame):
+    pytest.fail(f"not done within {laboratory.TEST_S} s", pytrace=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that hangs fails where it hangs, and the next one begins."""
+    if not item.get_closest_marker("long"):
+        signal.signal(signal.SIGALRM, too_long)
+        signal.setitimer(signal.ITIMER_REAL, laboratory.TEST_S, 60)     # again, should the clean-up hang too
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 @pytest.fixture
 def lab(tmp_path):
     """A Lab; at the end of the test every store is verified, every daemon ends in order, and the folder is emptied."""
@@ -40,6 +57,47 @@ def lab(tmp_path):
     finally:
         it.end()
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+class Beside:
+    """beside(zones): the peers and azoth-dns of one lab on the same zones."""
+
+    def __init__(self, lab):
+        self.lab, self.started = lab, []
+
+    def __call__(self, zones):
+        others = peers.start_all(self.lab.folder, zones)
+        self.started.extend(others)
+        core = self.lab.core()
+        core.load(*(f"{zone}={path}" for zone, path in zones.items()))
+        return others, self.lab.dns(core).start()
+
+    def end(self):
+        for peer in self.started:
+            peer.stop()
+
+
+@pytest.fixture
+def beside(lab):
+    it = Beside(lab)
+    yield it
+    it.end()
+
+
+@pytest.fixture
+def beside_in():
+    """with beside_in(folder) as (lab, beside): one of several labs in a test, each gone before the next."""
+    @contextlib.contextmanager
+    def make(folder):
+        lab = laboratory.Lab(folder)
+        it = Beside(lab)
+        try:
+            yield lab, it
+        finally:
+            it.end()
+            lab.end()
+            shutil.rmtree(folder, ignore_errors=True)
+    return make
 
 
 @pytest.fixture

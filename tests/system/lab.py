@@ -8,6 +8,7 @@
 
 A node is a folder with a store and a configuration; a core and an edge are nodes with one daemon, dns is a second
 daemon on an edge's (or core's) folder. Everything listens on free ports below the range of outgoing connections."""
+import fcntl
 import gzip
 import json
 import os
@@ -17,6 +18,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -36,6 +38,7 @@ HOST = "127.0.0.1"
 SLOW = 4 if os.environ.get("AZOTH_SLOW") else 1     # builds with sanitizers: longer patience, not other tests
 READY_S = 20 * SLOW
 STOP_S = 10 * SLOW
+TEST_S = 600 * SLOW + float(os.environ.get("AZOTH_CHANGE_SECONDS", 0))      # a test that takes longer hangs
 API_KEY = "a-key-of-these-tests-only"
 
 
@@ -48,13 +51,23 @@ def program(name):
 
 # --- ports --------------------------------------------------------------------------------------------------------
 _given = set()
+_claims = open(pathlib.Path(tempfile.gettempdir()) / f"azoth-test-ports-{os.geteuid()}", "ab")
+
+
+def claim(n):
+    """Ours until this process ends, among all that run these tests on this machine: byte n of one file is locked."""
+    try:
+        fcntl.lockf(_claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, n)
+        return True
+    except OSError:
+        return False
 
 
 def port():
-    """A loopback port that is free for TCP and UDP and was not given out before by this process."""
+    """A loopback port that is free for TCP and UDP and was given to nobody else. Those from 20000 on are the unit tests'."""
     while True:
-        n = random.randrange(20000, 32000)
-        if n in _given:
+        n = random.randrange(26000, 32000)
+        if n in _given or not claim(n):
             continue
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             try:

@@ -33,7 +33,7 @@ BAD_ZONES = {
     "unknown type": (lines_with(6, "www IN NOTYPE x").encode(), r"zone:6\b"),
     "no closing parenthesis": (lines_with(3, "@ IN SOA ns hostmaster ( 1 7200 900 1209600 60").encode(), r"zone:\d+"),
     "no closing quote": (lines_with(6, 'www IN TXT "open').encode(), r"zone:6\b"),
-    "no SOA": (re.sub(r"@ IN SOA.*\n", "", GOOD).encode(), r"SOA"),
+    "no SOA": (re.sub(r"@ IN SOA.*\n", "", GOOD).encode(), r"zone: .*SOA"),
     "two SOAs": ((GOOD + "@ IN SOA ns hostmaster 2 7200 900 1209600 60\n").encode(), r"SOA"),
     "no apex NS": (re.sub(r"@ IN NS.*\n", "", GOOD).encode(), r"NS"),
     "CNAME beside other data": ((GOOD + "www IN CNAME ns\n").encode(), r"CNAME"),
@@ -195,6 +195,16 @@ def test_good_config_passes_the_check(lab, kind):
     assert azoth("check-config", path).code == 0
     assert run_daemon(kind, path, "--version").stdout.startswith(kind)
     assert not list((lab.folder / "edge-1").iterdir()) if kind == "azoth-edge" else True
+
+
+@pytest.mark.parametrize("kind", ["azoth-core", "azoth-edge"])
+def test_the_check_reads_the_list_of_nodes(lab, kind):
+    core = lab.core()
+    path = (core if kind == "azoth-core" else lab.edge("edge-1", core, relay=True)).config_path
+    assert run_daemon(kind, path, "--check").returncode == 0
+    (lab.nodes / "broken.pub").write_text("ed25519:not a key\n")
+    done = run_daemon(kind, path, "--check")
+    assert done.returncode == 1 and "broken.pub:1" in done.stderr and "good" not in done.stdout, (done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("which", ["publish", "serve", "http", "dns", "dns_http"])

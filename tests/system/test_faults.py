@@ -6,13 +6,14 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
 
 import pytest
 
-from lab import API_KEY, HOST, SLOW, small_zone, wait_until
+from lab import API_KEY, HOST, SLOW, azoth, small_zone, wait_until
 from traffic import Asker, Writer, put
 
 ZONE = "example.org."
@@ -161,11 +162,11 @@ def test_burst_to_a_stopped_edge(lab):
 
 # --- full disk ---------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 48 MB at the folder of the node `edge-1`, and a file that fills it."""
+def small_disk(tmp_path, request):
+    """A file system of 48 MB at the folder of a node, `edge-1` unless said otherwise."""
     if os.geteuid() != 0:
         pytest.skip("a small file system needs root (mount -t tmpfs)")
-    folder = tmp_path / "edge-1"
+    folder = tmp_path / getattr(request, "param", "edge-1")
     folder.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
@@ -213,6 +214,31 @@ def test_full_disk_on_an_edge(small_disk, lab):
     wait_until("the edge follows again", lambda: edge.metric("azoth_edge_applied_seq") >= seq, timeout=30)
     again.finish()
     lab.wait_equal([core, edge, sibling])
+
+
+@pytest.mark.parametrize("small_disk", ["core"], indirect=True)
+def test_full_disk_on_a_core(small_disk, lab):
+    """What is refused as "full" is nowhere; what was told to the edges before the data found no room comes true at the core,
+    though nobody changes anything any more."""
+    core = lab.core(api=True).start()
+    zeros = bytes(200_000)                              # little in the log, which is compressed, much in the data
+    for n in range(20):
+        put(core, f"before-{n}", zeros)
+    edge = lab.edge("edge-1", core).start()
+    fill(small_disk)
+    kept, full, unknown = [], [], []
+    for n in range(20):
+        try:
+            put(core, f"late-{n}", zeros)
+            kept.append(f"late-{n}")
+        except AssertionError as refusal:
+            (full if refusal.args[0][0] == 507 else unknown).append(f"late-{n}")
+    assert full or unknown
+    os.unlink(small_disk / "ballast")
+    lab.wait_equal([core, edge])
+    stored = set(re.findall(r"late-\d+", azoth("kv", "list", "--dir", edge.dir, "app").out))
+    assert set(kept) <= stored <= set(kept + unknown)
+    lab.verify()
 
 
 def test_full_map_on_an_edge(lab):

@@ -97,22 +97,6 @@ def names_around(owners, rng, extra=3):
     return sorted(good)
 
 
-@pytest.fixture
-def beside(lab):
-    """beside(zones): the peers and azoth-dns on the same zones."""
-    started = []
-
-    def start(zones):
-        others = peers.start_all(lab.folder, zones)
-        started.extend(others)
-        core = lab.core()
-        core.load(*(f"{zone}={path}" for zone, path in zones.items()))
-        return others, lab.dns(core).start()
-    yield start
-    for peer in started:
-        peer.stop()
-
-
 def test_sample_zone(lab, beside, figure):
     path = lab.zone_file("sample", SAMPLE.read_text())
     others, ours = beside({"example.com.": path})

@@ -29,8 +29,13 @@ def children_of(pid):
     return found
 
 
+def environment_for(folder):
+    """scripts/build takes build/ as it is: another compiler would clean it under tests that run at the same time."""
+    return {k: v for k, v in os.environ.items() if k not in ("CC", "CFLAGS")} | {"TMPDIR": str(folder)}
+
+
 def quickstart(tmp_path, *args, timeout=180):
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = environment_for(tmp_path)
     return subprocess.run([str(TOP / "scripts/quickstart"), *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=timeout, env=environment)
 
@@ -64,7 +69,7 @@ def test_quickstart_until_interrupted(tmp_path):
     log = open(tmp_path / "log", "w+")
     (tmp_path / "t").mkdir()
     process = subprocess.Popen([str(TOP / "scripts/quickstart")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                               env={**os.environ, "TMPDIR": str(tmp_path / "t")}, start_new_session=True,
+                               env=environment_for(tmp_path / "t"), start_new_session=True,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))     # a CI may ignore it
     try:
         interrupt(process, tmp_path)

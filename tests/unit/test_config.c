@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "config/config.h"
 
+#define ONES "1111111111111111111111111111111"
+#define SECRET "0123456789abcdef0123456789ABCDEF"
 #define NODE "node: { name: n1, dir: /tmp/x }\n"
 #define KEY "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
@@ -19,6 +21,31 @@ static enum err load_text(const char *text, size_t len, struct config **out, str
     return err;
 }
 
+static void cookie_secrets(void **state)
+{
+    static const struct { const char *why, *text; unsigned n; bool off; uint8_t first, second; } rows[] = {
+        { "none given",                "",                                                    0, false, 0, 0 },
+        { "off",                       "  cookie_secret: off\n",                              0, true,  0, 0 },
+        { "one, in letters of any case", "  cookie_secret: " SECRET "\n",                     1, false, 0x01, 0 },
+        { "two with a comma",          "  cookie_secret: \"" SECRET ",f" ONES "\"\n",         2, false, 0x01, 0xf1 },
+        { "two with a space",          "  cookie_secret: f" ONES " " SECRET "\n",             2, false, 0xf1, 0x01 },
+        { "two with both",             "  cookie_secret: \"" SECRET ", f" ONES "\"\n",        2, false, 0x01, 0xf1 },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        char text[512];
+        struct config *c;
+        struct fault fault = { "" };
+        int len = snprintf(text, sizeof text, "%sdns:\n  listen: [\"::@53\"]\n%s", NODE, rows[i].text);
+        if (load_text(text, (size_t)len, &c, &fault) != OK)
+            fail_msg("%s: %s", rows[i].why, fault.text);
+        if (c->dns->cookie.n != rows[i].n || c->dns->cookie.off != rows[i].off || c->dns->cookie.secret[0][0] != rows[i].first
+            || c->dns->cookie.secret[1][0] != rows[i].second)
+            fail_msg("%s: n=%u %02x %02x", rows[i].why, c->dns->cookie.n, c->dns->cookie.secret[0][0], c->dns->cookie.secret[1][0]);
+        config_free(c);
+    }
+}
+
 static void wrong_files(void **state)
 {
     static const struct { const char *why, *text, *want; } rows[] = {
@@ -29,7 +56,9 @@ static void wrong_files(void **state)
         { "required key missing", "node:\n  name: a\n", ": node.dir: missing" },
         { "required key missing in a list", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  zones:\n"
           "  - { name: x., file: f }\n  - { name: y. }\n", ":7: core.zones.2.file: missing" },
-        { "a list where a map belongs", "node: [1]\n", ":1: node: Expecting MAPPING" },
+        { "a list where a map belongs", "node: [1]\n", ":1: node: not a part with keys" },
+        { "a list where the parts belong", "[1]\n", ":1: not a part with keys" },
+        { "an element that is a list", NODE "dns:\n  listen: [127.0.0.1@53, [127.0.0.1@54]]\n", ":3: dns.listen.2: not a single value" },
         { "a name that is no file's", "node:\n  dir: /x\n  name: a/b\n", ":3: node.name: not letters" },
         { "a name with a space", "node:\n  dir: /x\n  name: a b\n", ":3: node.name: not letters" },
         { "a hidden name", "node:\n  dir: /x\n  name: .a\n", ":3: node.name: not letters" },
@@ -56,13 +85,38 @@ static void wrong_files(void **state)
         { "link without port", NODE "core:\n  publish: tcp://a\n  serve: tcp://a:2\n", ":3: core.publish: not tcp://" },
         { "bad listen", NODE "dns:\n  listen:\n  - 127.0.0.1@53\n  - 127.0.0.1:53\n", ":5: dns.listen.2: not ADDRESS@PORT" },
         { "port too high", NODE "dns:\n  listen: [127.0.0.1@65536]\n", ":3: dns.listen.1: not ADDRESS@PORT" },
-        { "no listen", NODE "dns:\n  listen: []\n", ": dns.listen" },
+        { "no listen", NODE "dns:\n  listen: []\n", ":3: dns.listen: fewer elements" },
+        { "one address, no list", NODE "dns:\n  listen: 127.0.0.1@53\n", ":3: dns.listen: not a list" },
+        { "a name to listen on", NODE "dns:\n  listen: [127.0.0.1@53, localhost@53]\n", ":3: dns.listen.2: not ADDRESS@PORT: a name" },
+        { "an address in brackets", NODE "dns:\n  listen: [\"[::1]@53\"]\n", ":3: dns.listen.1: not ADDRESS@PORT: a name, or brackets" },
+        { "a network to listen on", NODE "dns:\n  listen: [10.0.0.0/8@53]\n", ":3: dns.listen.1: not ADDRESS@PORT" },
+        { "half a cookie secret", NODE "dns:\n  listen: [\"::@53\"]\n  cookie_secret: 0011\n", ":4: dns.cookie_secret: neither off nor" },
+        { "a cookie secret with a letter too many", NODE "dns:\n  listen: [\"::@53\"]\n  cookie_secret: " SECRET "0\n",
+          ":4: dns.cookie_secret: neither" },
+        { "a cookie secret that is no hex", NODE "dns:\n  listen: [\"::@53\"]\n  cookie_secret: 0123456789abcdef0123456789abcdeg\n",
+          ":4: dns.cookie_secret: neither" },
+        { "three cookie secrets", NODE "dns:\n  listen: [\"::@53\"]\n  cookie_secret: \"" SECRET "," SECRET "," SECRET "\"\n",
+          ":4: dns.cookie_secret: neither" },
+        { "a comma behind the last one", NODE "dns:\n  listen: [\"::@53\"]\n  cookie_secret: \"" SECRET ",\"\n",
+          ":4: dns.cookie_secret: neither" },
+        { "no cookie secret", NODE "dns:\n  listen: [\"::@53\"]\n  cookie_secret: \"\"\n", ":4: dns.cookie_secret: empty" },
         { "no workers", NODE "dns:\n  listen: [\"::@53\"]\n  workers: 0\n", ":4: dns.workers: not a number" },
+        { "a proxy's name", NODE "dns:\n  listen: [\"::@53\"]\n  proxies:\n  - 127.0.0.1\n  - localhost\n", ":6: dns.proxies.2: not a network" },
+        { "bits behind a network", NODE "dns:\n  listen: [\"::@53\"]\n  rrl:\n    rate: 5\n    allow: [10.0.0.1/8]\n",
+          ":6: dns.rrl.allow.1: not a network" },
+        { "a proxy of the core's", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  nodes: /n\n  dns:\n    proxies: [1.2.3]\n",
+          ":7: core.dns.proxies.1: not a network" },
+        { "a rate of nothing", NODE "dns:\n  listen: [\"::@53\"]\n  rrl: { slip: 1 }\n", ":4: dns.rrl.rate: missing" },
+        { "a slip too rare", NODE "dns:\n  listen: [\"::@53\"]\n  rrl: { rate: 5, slip: 101 }\n", ":4: dns.rrl.slip: not a number" },
+        { "TLS nowhere", NODE "dns:\n  listen: [\"::@53\"]\n  tls: { cert: /c, key: /k }\n", ":4: dns.tls.listen: missing" },
+        { "TLS without a key", NODE "dns:\n  listen: [\"::@53\"]\n  tls: { listen: [\"::@853\"], cert: /c }\n", ":4: dns.tls.key: missing" },
+        { "no time for anybody", NODE "dns:\n  listen: [\"::@53\"]\n  tcp: { idle: 99ms }\n", ":4: dns.tcp.idle: less than 100ms" },
+        { "not a number of connections", NODE "dns:\n  listen: [\"::@53\"]\n  tcp: { per_client: few }\n", ":4: dns.tcp.per_client: not a number" },
         { "bad key", NODE "edge:\n  core_key: ed25519:AAAA\n  upstream: [{ publish: tcp://a:1, serve: tcp://a:2 }]\n",
           ":3: edge.core_key: not a key" },
-        { "no upstream", NODE "edge:\n  core_key: " KEY "\n  upstream: []\n", ": edge.upstream" },
+        { "no upstream", NODE "edge:\n  core_key: " KEY "\n  upstream: []\n", ":4: edge.upstream: fewer elements" },
         { "bad level", NODE "log: { level: loud }\n", ":2: log.level: none of" },
-        { "twice the same key", "node:\n  dir: /x\n  dir: /y\n", "already seen: dir" },
+        { "twice the same key", "node:\n  dir: /x\n  dir: /y\n", ": node.dir: given twice" },
         { "not YAML", "node: {\n", "libyaml" },
         { "alias bomb", "a: &a [x]\nb: [*a, *a]\n", ":1: " },
     };
@@ -88,6 +142,7 @@ static void whole_file(void **state)
         "  log_retention: { size: 1G }\n"
         "  relay: { publish: ipc:///run/a, serve: ipc:///run/b, nodes: /r, snapshots: { at_once: 9 } }\n"
         "dns:\n  listen: [0.0.0.0@53, \"::@53\"]\n  workers: 2\n  cache: 0\n  tcp: { idle: 500ms }\n"
+        "  proxies: [192.0.2.0/24, \"2001:db8::1\"]\n  rrl: { rate: 20, allow: [10.0.0.0/8] }\n"
         "log: { level: debug, format: json }\n";
     static const uint8_t zero[32];
     struct config *c = NULL;
@@ -117,6 +172,15 @@ static void whole_file(void **state)
     assert_string_equal(c->edge->relay_nodes, "/r");
     assert_null(c->edge->http.listen);
     assert_int_equal(c->dns->listens, 2);
+    assert_int_equal(c->dns->proxies_n, 2);
+    assert_true(nets_have(c->dns->proxies, 2, bytes_of("\xc0\0\2\7", 4)));
+    assert_false(nets_have(c->dns->proxies, 2, bytes_of("\xc0\0\3\7", 4)));
+    assert_int_equal(c->dns->rrl.rate, 20);
+    assert_int_equal(c->dns->rrl.slip, 2);
+    assert_int_equal(c->dns->rrl.allow_n, 1);
+    assert_true(nets_have(c->dns->rrl.allow, 1, bytes_of("\12\1\2\3", 4)));
+    assert_int_equal(c->dns->tcp.connections, 1000);
+    assert_int_equal(c->dns->tcp.per_client, 250);
     assert_int_equal(c->dns->workers, 2);
     assert_int_equal(c->dns->cache, 0);
     assert_int_equal(c->dns->tcp.idle_ms, 500);
@@ -143,7 +207,7 @@ static void small_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_files), cmocka_unit_test(whole_file), cmocka_unit_test(small_file),
+        cmocka_unit_test(wrong_files), cmocka_unit_test(cookie_secrets), cmocka_unit_test(whole_file), cmocka_unit_test(small_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,12 @@ static const struct { const char *why, *hex; enum query_verdict want; } rows[] =
     { "an option",                              WITH("0001") QUESTION OPT_WITH("0004", "0003 0000"),    QUERY_ANSWER },
     { "an option over the end of OPT",          WITH("0001") QUESTION OPT_WITH("0005", "0003 0002 61 62"), QUERY_FORMERR },
     { "an option cut inside its head",          WITH("0001") QUESTION OPT_WITH("0003", "0003 00"),      QUERY_FORMERR },
+    { "opcode STATUS with EDNS version 1",      HEAD("1000", "0001", "0000", "0000", "0001") QUESTION OPT("04d0", "01", "0000"), QUERY_BADVERS },
+    { "a cookie of 9 bytes",                    WITH("0001") QUESTION OPT_WITH("000d", "000a 0009 010203040506070809"), QUERY_FORMERR },
+    { "two cookies, the second of 9 bytes",     WITH("0001") QUESTION OPT_WITH("0019", "000a 0008 0102030405060708 000a 0009 010203040506070809"),
+                                                QUERY_ANSWER },
+    { "ZONEVERSION",                            WITH("0001") QUESTION OPT_WITH("0004", "0013 0000"),    QUERY_ANSWER },
+    { "ZONEVERSION with contents",              WITH("0001") QUESTION OPT_WITH("0005", "0013 0001 00"), QUERY_FORMERR },
     { "EDNS version 1",                         WITH("0001") QUESTION OPT("04d0", "01", "0000"),        QUERY_BADVERS },
     { "EDNS version 1, options of its own",     WITH("0001") QUESTION "00 0029 04d0 00 01 0000 0001 ff", QUERY_BADVERS },
     { "TSIG as the last record",                WITH("0002") QUESTION OPT("04d0", "00", "0000") TSIG,   QUERY_ANSWER },
@@ -109,6 +115,8 @@ static void fields(void **state)
     assert_int_equal(q.edns_version, 0);
     assert_int_equal(q.options.len, 20);
     assert_int_equal(q.tsig_at, in.len - 13);
+    assert_true(query_asks(&q, EDNS_OPTION_NSID) && query_asks(&q, EDNS_OPTION_COOKIE) && !query_asks(&q, EDNS_OPTION_KEEPALIVE));
+    assert_int_equal(q.cookie.len, 8);
     assert_true(query_option(&q, EDNS_OPTION_COOKIE, &option));
     assert_int_equal(option.len, 8);
     assert_int_equal(option.ptr[0], 1);
@@ -131,7 +139,10 @@ static void sizes_and_what_is_kept(void **state)
         { "NOTIMP without question",          HEAD("3000", "0000", "0000", "0000", "0000"), 512, 0, 6, false },
         { "FORMERR of a good question",       WITH("0001") QUESTION, 512, 10, 0, false },
         { "FORMERR of a broken question",     ONE "41", 512, 0, 0, false },
-        { "two OPT: the first",               WITH("0002") QUESTION OPT("0400", "00", "0000") OPT("0500", "00", "0000"), 1024, 10, 0, true },
+        { "two OPT: none",                    WITH("0002") QUESTION OPT("0400", "00", "0000") OPT("0500", "00", "0000"), 512, 10, 0, false },
+        { "NOTIMP keeps OPT",                 HEAD("1000", "0001", "0000", "0000", "0001") QUESTION OPT("0400", "00", "0000"), 1024, 10, 2, true },
+        { "NOTIMP with half an OPT: none",    HEAD("1000", "0001", "0000", "0000", "0001") QUESTION "00 0029 0400", 512, 10, 2, false },
+        { "a bad cookie keeps OPT",           WITH("0001") QUESTION OPT_WITH("0005", "000a 0001 00"), 1232, 10, 0, true },
     };
     (void)state;
     for (size_t i = 0; i < ROWS(kept); i++) {

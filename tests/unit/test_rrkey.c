@@ -222,6 +222,9 @@ static void common_labels(void **state)
         unsigned got = rrkey_common(&k, key);
         if (got != rows[i].want)
             fail_msg("%s and %s: %u", rows[i].a, rows[i].hex, got);
+        unsigned labels = 0, common;
+        if (rrkey_beside(&k, key, &labels, &common) != rrkey_owner_len(key) || common != got || labels < common * (labels > 0))
+            fail_msg("%s beside %s: %u of %u", rows[i].a, rows[i].hex, common, labels);
         bytes_free(key);
     }
 }

@@ -1,0 +1,28 @@
+/* What answer.c and chain.c share: the answerer itself. */
+#ifndef AZOTH_DNSFRONT_ANSWER_PARTS_H
+#define AZOTH_DNSFRONT_ANSWER_PARTS_H
+
+#include "dnsfront/cache.h"
+#include "dnsfront/proof.h"
+
+struct answerer {
+    struct lookup look;
+    struct option_values values;                /* borrowed from the options */
+    struct bytes version;                       /* the same */
+    uint8_t options[OPTIONS_MAX];               /* of the answer at hand */
+    struct subject subject;                     /* the name at hand */
+    struct name chain[ANSWER_LINKS_MAX + 1];    /* alias targets so far */
+    struct proofs proofs;
+    struct answer_said said;                    /* of the last answer */
+    struct cache *cache;                        /* NULL: none */
+    unsigned worker;                            /* whose part of it is written */
+    uint32_t zone_place;                        /* of the link at hand, in the table of changes */
+    struct cache_key key;                       /* of a question that was not prepared */
+    unsigned prepared_n, prepared_at;
+    struct { const uint8_t *query; struct cache_key key; } prepared[ANSWER_BATCH];
+};
+
+/* chain.c: the answer to a question of class IN, for a name that may be ours. Sets sections, rcode, AA and TC. */
+void answer_in(struct answerer *a, struct reply *r);
+
+#endif
