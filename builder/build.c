@@ -26,23 +26,11 @@ static enum err read_region(const struct survey *s, struct region *r, struct fau
     x->visit = add_record;
     x->arg = r;
     x->stopped = false;
-    for (size_t i = 0; i < s->old_n && err == OK; i++) {
-        const struct entry *e = &s->old[i];
-        struct blob b;
-        struct name owner;
+    for (size_t i = 0; i < s->old.n && err == OK; i++) {
+        const struct entry *e = &s->old.v[i];
         unsigned depth;
-        if ((err = entry_depth(e, &depth, fault)) != OK || depth == s->depth)
-            continue;
-        if ((err = expand_entry(x, e, name_bytes(&s->parent), fault)) != OK ||
-            (err = expand_owner(e, name_bytes(&s->parent), &owner, fault)) != OK ||
-            (err = blob_read(e->value, &b)) != OK)
-            break;
-        struct rd below = rd_over(b.below);
-        for (unsigned k = 0; k < b.below_n && err == OK; k++) {
-            struct below entry;
-            if ((err = below_read(&below, &entry)) == OK)
-                err = expand_below(x, &entry, name_bytes(&owner), fault);
-        }
+        if ((err = entry_depth(e, &depth, fault)) == OK && depth != s->depth)
+            err = expand_whole(x, e, name_bytes(&s->parent), fault);
     }
     free(x);
     return err != OK ? err : r->err;
@@ -167,9 +155,9 @@ static void count_rrsets(const struct entry *e, struct bytes apex, const struct 
 static uint64_t count_all(const struct survey *s, const struct zone *z, const struct numbers *fresh, uint64_t *lost)
 {
     uint64_t total = 0;
-    for (size_t i = 0; i < s->old_n; i++)
-        if (is_own(s, &s->old[i]))
-            count_rrsets(&s->old[i], name_bytes(&z->apex), fresh, &total, lost);
+    for (size_t i = 0; i < s->old.n; i++)
+        if (is_own(s, &s->old.v[i]))
+            count_rrsets(&s->old.v[i], name_bytes(&z->apex), fresh, &total, lost);
     return total;
 }
 
@@ -182,11 +170,11 @@ static int by_key(const void *a, const void *b)
 static bool touches_little(const struct survey *s, const struct op_list *ops, struct bytes apex)
 {
     uint64_t touched = 0, own = 0;
-    for (size_t i = 0; i < s->old_n; i++)
-        own += is_own(s, &s->old[i]) && !is_made_key(s->old[i].key);
+    for (size_t i = 0; i < s->old.n; i++)
+        own += is_own(s, &s->old.v[i]) && !is_made_key(s->old.v[i].key);
     for (size_t i = 0; i < ops->n; i++) {
         const struct entry wanted = { .key = ops->ops[i].key };
-        const struct entry *e = s->old_n > 0 ? bsearch(&wanted, s->old, s->old_n, sizeof *e, by_key) : NULL;
+        const struct entry *e = s->old.n > 0 ? bsearch(&wanted, s->old.v, s->old.n, sizeof *e, by_key) : NULL;
         if (e != NULL)
             count_rrsets(e, apex, NULL, &touched, NULL);
     }
@@ -256,8 +244,8 @@ static enum err lay_all(struct zone *z, const struct survey *s, const struct zon
         err = c->errors_n > 0 ? ERR_REFUSED : layout_init(&l, z, &owners, arena, c);
     }
     if (err == OK) {
-        l.child = s->nested;
-        l.child_n = s->nested_n;
+        l.child = s->nested.v;
+        l.child_n = s->nested.n;
         err = layout_run(&l, o->kind, true, o->crew, fresh);
     }
     if (err == OK) {
@@ -282,7 +270,7 @@ enum err zone_build(struct zone *z, struct view *v, const struct zone_build_opti
     if (err == OK)
         err = lay_all(z, &s, o, c, &out->arena, &fresh, fault);
     if (err == OK)
-        err = diff_run(s.old, s.old_n, fresh.v, fresh.n, out);
+        err = diff_run(s.old.v, s.old.n, fresh.v, fresh.n, out);
     if (err == OK)
         err = guard_shrink(&s, z, out, o, c);
     if (err == ERR_REFUSED && c->errors_n > 0)
@@ -306,9 +294,9 @@ enum err zone_withdraw(struct bytes apex, struct view *v, struct op_list *out, s
     if (err == OK && !s.is_hosted)
         err = fault_set(fault, ERR_NOTFOUND, "no such zone");
     if (err == OK)
-        err = build_region(&s, s.nested, s.nested_n, &out->arena, &fresh, fault);
+        err = build_region(&s, s.nested.v, s.nested.n, &out->arena, &fresh, fault);
     if (err == OK)
-        err = diff_run(s.old, s.old_n, fresh.v, fresh.n, out);
+        err = diff_run(s.old.v, s.old.n, fresh.v, fresh.n, out);
     if (err != OK)
         out->n = 0;
     blobs_release(&fresh);

@@ -32,8 +32,6 @@ MUST_USE enum err owners_make(struct zone *z, struct owners *out, struct complai
 void owners_release(struct owners *o);
 /* The records of one type at an owner are a run: its end, from its begin. */
 size_t run_end(const struct zone *z, const struct owner *o, size_t from);
-/* The hash that a label spells in base32hex (RFC 5155 section 3.3), 32 digits for 20 bytes; lower case. */
-bool owner_hash(struct bytes digits, uint8_t hash[NSEC3_HASH_LEN]);
 bool owner_has_type(const struct zone *z, const struct owner *o, uint16_t type);
 static inline bool labels_under(struct bytes labels, struct bytes top) { return bytes_starts(labels, top); }
 
@@ -42,7 +40,9 @@ static inline bool labels_under(struct bytes labels, struct bytes top) { return 
 void guards_check(const struct zone *z, const struct owners *o, struct complaints *c);
 
 /* --- zones hosted around this one (survey.c) ------------------------------------------------------------------ */
-struct hosted { struct bytes labels; unsigned bits; };      /* bits: flags of its apex. labels: in the survey's arena */
+struct hosted { struct bytes labels; unsigned bits; };      /* bits: flags of its apex */
+struct hosteds { struct hosted *v; size_t n, cap; };
+struct blobs { struct entry *v; size_t n, cap; };
 struct survey {
     struct bytes apex;              /* labels of the zone at hand; depth of it */
     unsigned depth;
@@ -50,18 +50,21 @@ struct survey {
     struct name parent;             /* nearest hosted zone above; len 0: none */
     struct bytes parent_labels;     /* in the arena */
     unsigned parent_depth, parent_bits;
-    struct hosted *nested; size_t nested_n, nested_cap;         /* the topmost zones hosted below the apex, ascending */
-    struct entry *old; size_t old_n, old_cap;                   /* own keys, the parent's in the region; ascending, borrowed */
+    struct hosteds nested;          /* the topmost zones hosted below the apex, ascending; labels in the arena */
+    struct blobs old;               /* own keys, the parent's in the region; ascending, borrowed */
     struct arena arena;
 };
 /* ERR_STORE and the like: the view failed. Release in any case. */
 MUST_USE enum err survey_run(struct survey *s, const struct name *apex, struct view *v, struct fault *fault);
 void survey_release(struct survey *s);
+/* *e stands at the apex of a hosted zone, with those bits: it joins h (its labels in the arena), what the zone above it has
+ * there (DS, NS, NSEC) joins out, and *e is the first entry behind it. ERR_NOTFOUND: there is none. */
+MUST_USE enum err survey_pass(struct cursor *c, unsigned bits, struct hosteds *h, struct arena *a, struct blobs *out,
+                              struct entry *e);
 /* The zone depth that a blob belongs to. */
 MUST_USE enum err entry_depth(const struct entry *e, unsigned *depth, struct fault *fault);
 
 /* --- blobs (layout.c, below.c) -------------------------------------------------------------------------------- */
-struct blobs { struct entry *v; size_t n, cap; };
 struct layout {
     const struct zone *z;
     const struct owners *owners;
@@ -127,6 +130,8 @@ struct expander { zone_visit_fn *visit; void *arg; bool stopped; uint8_t rdata[6
 /* All records of an entry but those of `below`. apex: of the zone that the entry belongs to (hashed and shadow owners need
  * it). ERR_BAD: not a blob. */
 MUST_USE enum err expand_entry(struct expander *x, const struct entry *e, struct bytes apex, struct fault *fault);
+/* The same with `below`. */
+MUST_USE enum err expand_whole(struct expander *x, const struct entry *e, struct bytes apex, struct fault *fault);
 /* One entry of below. owner: of the cut or DNAME. */
 MUST_USE enum err expand_below(struct expander *x, const struct below *b, struct bytes owner, struct fault *fault);
 /* Owner of an entry's records. */

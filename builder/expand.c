@@ -6,22 +6,6 @@ static enum err damaged(struct fault *fault)
     return fault_set(fault, ERR_BAD, "a stored value is damaged: azoth verify tells which");
 }
 
-/* RFC 4648 section 7, as one label. */
-static void hash_label(const uint8_t hash[NSEC3_HASH_LEN], uint8_t out[33])
-{
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-    uint64_t bits = 0;
-    unsigned have = 0, n = 0;
-    out[n++] = 32;
-    for (size_t i = 0; i < NSEC3_HASH_LEN; i++) {
-        bits = bits << 8 | hash[i];
-        for (have += 8; have >= 5;) {
-            have -= 5;
-            out[n++] = (uint8_t)digits[bits >> have & 31];
-        }
-    }
-}
-
 enum err expand_owner(const struct entry *e, struct bytes apex, struct name *out, struct fault *fault)
 {
     struct rrkey_parts p;
@@ -29,8 +13,8 @@ enum err expand_owner(const struct entry *e, struct bytes apex, struct name *out
     if (rrkey_split(e->key, &p) != OK)
         return fault_set(fault, ERR_BAD, "a stored key is damaged: azoth verify tells which");
     if (p.slot == TYPE_NSEC3 && p.rest.len == NSEC3_HASH_LEN) {
-        uint8_t label[33];
-        hash_label(p.rest.ptr, label);
+        uint8_t label[NSEC3_LABEL_LEN];
+        nsec3_label(p.rest.ptr, label);
         return name_join(bytes_of(label, sizeof label), apex, out) == OK ? OK : damaged(fault);
     }
     return rrkey_name(e->key, out, &slot) == OK ? OK : damaged(fault);
@@ -83,5 +67,22 @@ enum err expand_below(struct expander *x, const struct below *b, struct bytes ow
         return damaged(fault);
     for (unsigned i = 0; i < b->n + b->more && err == OK; i++)
         err = below_rrset(b, i, &rr) == OK ? expand_rrset(x, name_bytes(&name), &rr, fault) : damaged(fault);
+    return err;
+}
+
+enum err expand_whole(struct expander *x, const struct entry *e, struct bytes apex, struct fault *fault)
+{
+    struct name owner;
+    struct blob b;
+    enum err err = expand_entry(x, e, apex, fault);
+    if (err == OK)
+        err = expand_owner(e, apex, &owner, fault);
+    if (err == OK && blob_read(e->value, &b) != OK)
+        err = damaged(fault);
+    struct rd r = rd_over(err == OK ? b.below : (struct bytes){ 0 });
+    for (unsigned i = 0; err == OK && i < b.below_n; i++) {
+        struct below entry;
+        err = below_read(&r, &entry) == OK ? expand_below(x, &entry, name_bytes(&owner), fault) : damaged(fault);
+    }
     return err;
 }

@@ -147,31 +147,12 @@ static uint16_t has_of(uint16_t type)
     }
 }
 
-bool owner_hash(struct bytes label, uint8_t hash[NSEC3_HASH_LEN])
-{
-    uint64_t bits = 0;
-    unsigned have = 0, n = 0;
-    if (label.len != 32)
-        return false;
-    for (size_t i = 0; i < 32; i++) {
-        uint8_t c = label.ptr[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'v')))
-            return false;
-        bits = bits << 5 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-        if ((have += 5) >= 8) {
-            have -= 8;
-            hash[n++] = (uint8_t)(bits >> have);
-        }
-    }
-    return true;
-}
-
 static void describe(struct owner *o, const struct zone *z)
 {
     for (size_t i = o->first; i < o->first + o->n; i++)
         o->has |= has_of(z->rr[i].type);
     if ((o->has & HAS_NSEC3) != 0 && o->name.len == z->apex.len + 33u)
-        o->hashed = owner_hash(bytes_of(o->name.ptr + 1, o->name.ptr[0]), o->hash);
+        o->hashed = nsec3_label_read(bytes_of(o->name.ptr + 1, o->name.ptr[0]), o->hash);
 }
 
 static enum err gather(struct zone *z, const struct item *items, const struct run *runs, size_t n, struct owners *out)

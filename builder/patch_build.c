@@ -111,11 +111,6 @@ static enum err build_whole(struct patch *p, const struct patch_options *o, stru
 }
 
 /* --- the regions alone -------------------------------------------------------------------------------------------- */
-static int by_key(const void *a, const void *b)
-{
-    return bytes_compare(((const struct entry *)a)->key, ((const struct entry *)b)->key);
-}
-
 static enum err lay(const struct patch *p, struct region_load *l, const struct patch_options *o, struct complaints *c,
                     struct arena *arena, struct blobs *fresh)
 {
@@ -127,8 +122,8 @@ static enum err lay(const struct patch *p, struct region_load *l, const struct p
         err = c->errors_n > 0 ? ERR_REFUSED : layout_init(&lay, &l->zone, &owners, arena, c);
     }
     if (err == OK) {
-        lay.child = l->child;
-        lay.child_n = l->child_n;
+        lay.child = l->children.v;
+        lay.child_n = l->children.n;
         lay.bits = p->zone_bits;
         lay.part = true;
         err = layout_run(&lay, p->kind, true, o->crew, fresh);
@@ -146,18 +141,13 @@ static enum err read_all(struct patch *p, const struct regions *r, struct region
     return err;
 }
 
-static enum err difference(struct patch *p, struct region_load *l, const struct blobs *fresh, struct op_list *out)
+static enum err difference(struct patch *p, struct blobs *old, const struct blobs *fresh, struct op_list *out)
 {
-    struct entry *old = malloc((l->old_n + 1) * sizeof *old);
-    if (old == NULL)
-        return ERR_NOMEM;
-    if (l->old_n > 0)
-        memcpy(old, l->old, l->old_n * sizeof *old);
-    old[l->old_n] = p->header;
-    qsort(old, l->old_n + 1, sizeof *old, by_key);
-    enum err err = diff_run(old, l->old_n + 1, fresh->v, fresh->n, out);
-    free(old);
-    return err;
+    enum err err = blobs_add(old, p->header.key, p->header.value);
+    if (err != OK)
+        return err;
+    blobs_sort(old);
+    return diff_run(old->v, old->n, fresh->v, fresh->n, out);
 }
 
 static enum err build_part(struct patch *p, const struct regions *r, const struct patch_options *o, struct complaints *c,
@@ -173,7 +163,7 @@ static enum err build_part(struct patch *p, const struct regions *r, const struc
     if (err == OK && !*whole) {
         err = lay(p, &l, o, c, &out->arena, &fresh);
         if (err == OK)
-            err = difference(p, &l, &fresh, out);
+            err = difference(p, &l.old, &fresh, out);
     }
     blobs_release(&fresh);
     region_load_release(&l);

@@ -41,8 +41,8 @@ uint16_t patch_covers(const struct zone_rr *rr);        /* 0 when it is no signa
 struct region { struct bytes labels; bool subtree; };
 struct region_load {                /* of any number of regions, in ascending order */
     struct zone zone;               /* their records */
-    struct entry *old; size_t old_n, old_cap;           /* their keys; borrowed from the view; by region, not ascending */
-    struct hosted *child; size_t child_n, child_cap;    /* zones hosted in them */
+    struct blobs old;               /* their keys; borrowed from the view; by region, not ascending */
+    struct hosteds children;        /* zones hosted in them; labels in the arena */
     struct arena arena;
     struct expander *expander;
     enum err err;

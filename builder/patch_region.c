@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-static const uint16_t parent_slots[] = { TYPE_DS, RRSLOT_PARENT_NS, RRSLOT_PARENT_NSEC };
-
 static enum err damaged(struct fault *fault)
 {
     return fault_set(fault, ERR_BAD, "a stored key or value is damaged: azoth verify tells which");
@@ -22,8 +20,8 @@ void region_load_release(struct region_load *l)
 {
     zone_release(&l->zone);
     arena_release(&l->arena);
-    free(l->old);
-    free(l->child);
+    blobs_release(&l->old);
+    free(l->children.v);
     free(l->expander);
 }
 
@@ -78,47 +76,12 @@ static bool add_record(void *arg, const struct zone_rr *rr)
     return l->err == OK;
 }
 
-static enum err expand(struct region_load *l, const struct entry *e, struct fault *fault)
-{
-    struct bytes apex = name_bytes(&l->zone.apex);
-    struct name owner;
-    struct blob b;
-    l->expander->visit = add_record;
-    l->expander->arg = l;
-    l->expander->stopped = false;
-    enum err err = expand_entry(l->expander, e, apex, fault);
-    if (err == OK)
-        err = expand_owner(e, apex, &owner, fault);
-    if (err == OK && blob_read(e->value, &b) != OK)
-        err = damaged(fault);
-    struct rd r = rd_over(err == OK ? b.below : (struct bytes){ 0 });
-    for (unsigned i = 0; err == OK && i < b.below_n; i++) {
-        struct below entry;
-        err = below_read(&r, &entry) == OK ? expand_below(l->expander, &entry, name_bytes(&owner), fault) : damaged(fault);
-    }
-    return err != OK ? err : l->err;
-}
-
-static enum err take_entry(struct region_load *l, const struct entry *e, struct fault *fault)
-{
-    if (l->old_n == l->old_cap) {
-        size_t cap = l->old_cap == 0 ? 32 : l->old_cap * 2;
-        struct entry *old = realloc(l->old, cap * sizeof *old);
-        if (old == NULL)
-            return ERR_NOMEM;
-        l->old = old;
-        l->old_cap = cap;
-    }
-    l->old[l->old_n++] = *e;
-    return expand(l, e, fault);
-}
-
 /* An entry of this zone; those of zones above and below are passed over. */
 static enum err take_own(struct patch *p, struct region_load *l, const struct entry *e, struct fault *fault)
 {
     unsigned depth;
     enum err err = entry_depth(e, &depth, fault);
-    return err != OK || depth != p->depth ? err : take_entry(l, e, fault);
+    return err != OK || depth != p->depth ? err : blobs_add(&l->old, e->key, e->value);
 }
 
 static enum err take_key(struct patch *p, struct region_load *l, struct bytes key, struct fault *fault)
@@ -163,45 +126,6 @@ static enum err read_owner(struct patch *p, struct bytes labels, struct region_l
 }
 
 /* --- subtrees ----------------------------------------------------------------------------------------------------- */
-static enum err add_child(struct region_load *l, struct bytes labels, unsigned bits)
-{
-    if (l->child_n == l->child_cap) {
-        size_t cap = l->child_cap == 0 ? 8 : l->child_cap * 2;
-        struct hosted *child = realloc(l->child, cap * sizeof *child);
-        if (child == NULL)
-            return ERR_NOMEM;
-        l->child = child;
-        l->child_cap = cap;
-    }
-    struct bytes kept = arena_copy(&l->arena, labels);
-    if (kept.ptr == NULL)
-        return ERR_NOMEM;
-    l->child[l->child_n++] = (struct hosted){ kept, bits };
-    return OK;
-}
-
-/* At the apex of a zone hosted below: what of it is ours; then *e is the first entry behind that zone. */
-static enum err pass_child(struct patch *p, struct region_load *l, unsigned bits, struct entry *e, struct fault *fault)
-{
-    uint8_t key[RRKEY_SHADOW_MAX];
-    struct bytes labels = bytes_of(e->key.ptr, rrkey_owner_len(e->key) - 1);
-    enum err err = add_child(l, labels, bits);
-    if (err != OK)
-        return err;
-    labels = l->child[l->child_n - 1].labels;
-    for (size_t i = 0; i < sizeof parent_slots / sizeof parent_slots[0]; i++) {
-        struct wr w = wr_over(key, sizeof key);
-        wr_bytes(&w, labels);
-        wr_u8(&w, 0);
-        wr_u16(&w, parent_slots[i]);
-        if ((err = take_key(p, l, wr_done(&w), fault)) != OK)
-            return err;
-    }
-    memcpy(key, labels.ptr, labels.len);
-    key[labels.len - 1] = 1;                    /* the 00 that ends the last label: behind everything below */
-    return cursor_seek(p->cursor, bytes_of(key, labels.len), e);
-}
-
 static enum err read_below(struct patch *p, struct bytes labels, struct region_load *l, struct fault *fault)
 {
     struct entry e;
@@ -212,7 +136,7 @@ static enum err read_below(struct patch *p, struct bytes labels, struct region_l
         if (owner == 0 || blob_read_flags(e.value, &flags) != OK)
             return damaged(fault);
         if ((flags & BLOB_APEX) != 0) {
-            err = pass_child(p, l, flags & 15, &e, fault);
+            err = survey_pass(p->cursor, flags & 15, &l->children, &l->arena, &l->old, &e);
             continue;
         }
         if ((take = take_own(p, l, &e, fault)) != OK)
@@ -245,14 +169,27 @@ static enum err read_hashed(struct patch *p, struct bytes labels, struct region_
 {
     uint8_t hash[NSEC3_HASH_LEN], key[RRKEY_SHADOW_MAX];
     struct wr w = wr_over(key, sizeof key);
-    if (labels.len != p->labels.len + 33 || !owner_hash(bytes_of(labels.ptr + p->labels.len, 32), hash))
+    if (labels.len != p->labels.len + NSEC3_LABEL_LEN || !nsec3_label_read(bytes_of(labels.ptr + p->labels.len, NSEC3_LABEL_LEN - 1), hash))
         return OK;
     enum err err = rrkey_write_nsec3(name_bytes(&p->apex), hash, &w);
     return err != OK ? OK : take_key(p, l, wr_done(&w), fault);         /* no such key can be: nor is there one */
 }
 
+/* Records of the entries from `from` on. */
+static enum err expand(struct region_load *l, size_t from, struct fault *fault)
+{
+    enum err err = OK;
+    l->expander->visit = add_record;
+    l->expander->arg = l;
+    l->expander->stopped = false;
+    for (size_t i = from; err == OK && i < l->old.n; i++)
+        err = expand_whole(l->expander, &l->old.v[i], name_bytes(&l->zone.apex), fault);
+    return err != OK ? err : l->err;
+}
+
 MUST_USE enum err region_read(struct patch *p, const struct region *r, struct region_load *out, struct fault *fault)
 {
+    size_t before = out->old.n;
     if (r->subtree && r->labels.len == p->labels.len) {
         enum err all = zone_walk(name_bytes(&p->apex), p->view, add_record, out, fault);
         return all != OK ? all : out->err;
@@ -262,5 +199,5 @@ MUST_USE enum err region_read(struct patch *p, const struct region *r, struct re
         err = read_shadows(p, r->labels, out, fault);
     if (err == OK)
         err = read_hashed(p, r->labels, out, fault);
-    return err;
+    return err != OK ? err : expand(out, before, fault);
 }

@@ -16,34 +16,20 @@ enum err entry_depth(const struct entry *e, unsigned *depth, struct fault *fault
     return OK;
 }
 
-static enum err add_old(struct survey *s, const struct entry *e)
+static enum err hosteds_add(struct hosteds *h, struct arena *a, struct bytes labels, unsigned bits)
 {
-    if (s->old_n == s->old_cap) {
-        size_t cap = s->old_cap == 0 ? 64 : s->old_cap * 2;
-        struct entry *old = realloc(s->old, cap * sizeof *old);
-        if (old == NULL)
+    if (h->n == h->cap) {
+        size_t cap = h->cap == 0 ? 16 : h->cap * 2;
+        struct hosted *v = realloc(h->v, cap * sizeof *v);
+        if (v == NULL)
             return ERR_NOMEM;
-        s->old = old;
-        s->old_cap = cap;
+        h->v = v;
+        h->cap = cap;
     }
-    s->old[s->old_n++] = *e;
-    return OK;
-}
-
-static enum err add_nested(struct survey *s, struct bytes labels, unsigned bits)
-{
-    if (s->nested_n == s->nested_cap) {
-        size_t cap = s->nested_cap == 0 ? 16 : s->nested_cap * 2;
-        struct hosted *nested = realloc(s->nested, cap * sizeof *nested);
-        if (nested == NULL)
-            return ERR_NOMEM;
-        s->nested = nested;
-        s->nested_cap = cap;
-    }
-    struct bytes kept = arena_copy(&s->arena, labels);
+    struct bytes kept = arena_copy(a, labels);
     if (kept.ptr == NULL)
         return ERR_NOMEM;
-    s->nested[s->nested_n++] = (struct hosted){ kept, bits };
+    h->v[h->n++] = (struct hosted){ kept, bits };
     return OK;
 }
 
@@ -78,7 +64,7 @@ static enum err add_prefix(struct survey *s, struct cursor *c, struct bytes pref
     struct entry e;
     enum err err = cursor_seek(c, prefix, &e);
     for (; err == OK && bytes_starts(e.key, prefix); err = cursor_next(c, &e)) {
-        enum err add = add_old(s, &e);
+        enum err add = blobs_add(&s->old, e.key, e.value);
         if (add != OK)
             return add;
     }
@@ -115,30 +101,38 @@ static enum err seek_behind(struct cursor *c, struct bytes labels, struct entry 
     return cursor_seek(c, bytes_of(key, labels.len), e);
 }
 
-/* At a nested zone's apex: what belongs to the zone above it (its DS, NS, NSEC), then on to behind that zone. */
-static enum err pass_nested(struct survey *s, struct cursor *c, struct bytes labels, struct entry *e)
+/* What the zone above has at the apex of a hosted one. */
+static enum err take_parents(struct cursor *c, struct bytes labels, struct blobs *out)
 {
     static const uint16_t slots[] = { TYPE_DS, RRSLOT_PARENT_NS, RRSLOT_PARENT_NSEC };
     uint8_t key[RRKEY_MAX];
     unsigned depth = 0, own = labels_in(labels);
-    enum err err;
+    struct entry e;
     for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
         struct wr w = wr_over(key, sizeof key);
         wr_bytes(&w, labels);
         wr_u8(&w, 0);
         wr_u16(&w, slots[i]);
-        if ((err = cursor_seek(c, wr_done(&w), e)) == ERR_NOTFOUND)
+        enum err err = cursor_seek(c, wr_done(&w), &e);
+        if (err == ERR_NOTFOUND || (err == OK && !bytes_equal(e.key, wr_done(&w))))
             continue;
+        if (err == OK)
+            err = entry_depth(&e, &depth, NULL);
+        if (err == OK && depth < own)
+            err = blobs_add(out, e.key, e.value);
         if (err != OK)
             return err;
-        if (!bytes_equal(e->key, wr_done(&w)))
-            continue;
-        if ((err = entry_depth(e, &depth, NULL)) != OK)
-            return err;
-        if (depth < own && (err = add_old(s, e)) != OK)
-            return err;
     }
-    return seek_behind(c, labels, e);
+    return OK;
+}
+
+enum err survey_pass(struct cursor *c, unsigned bits, struct hosteds *h, struct arena *a, struct blobs *out, struct entry *e)
+{
+    enum err err = hosteds_add(h, a, bytes_of(e->key.ptr, rrkey_owner_len(e->key) - 1), bits);
+    if (err != OK)
+        return err;
+    struct bytes labels = h->v[h->n - 1].labels;
+    return (err = take_parents(c, labels, out)) != OK ? err : seek_behind(c, labels, e);
 }
 
 static enum err walk_below(struct survey *s, struct cursor *c, struct fault *fault)
@@ -153,14 +147,12 @@ static enum err walk_below(struct survey *s, struct cursor *c, struct fault *fau
             return fault_set(fault, ERR_BAD, "a stored key or value is damaged: azoth verify tells which");
         struct bytes labels = bytes_of(e.key.ptr, owner - 1);
         if (labels.len > s->apex.len && (flags & BLOB_APEX) != 0) {
-            if ((step = add_nested(s, labels, flags & 15)) != OK)
-                return step;
-            err = pass_nested(s, c, s->nested[s->nested_n - 1].labels, &e);
+            err = survey_pass(c, flags & 15, &s->nested, &s->arena, &s->old, &e);
             continue;
         }
         if (labels.len == s->apex.len && blob_depth(flags) == s->depth)
             s->is_hosted = true;
-        if ((step = add_old(s, &e)) != OK)
+        if ((step = blobs_add(&s->old, e.key, e.value)) != OK)
             return step;
         err = cursor_next(c, &e);
     }
@@ -195,7 +187,7 @@ enum err survey_run(struct survey *s, const struct name *apex, struct view *v, s
 
 void survey_release(struct survey *s)
 {
-    free(s->nested);
-    free(s->old);
+    free(s->nested.v);
+    blobs_release(&s->old);
     arena_release(&s->arena);
 }

@@ -25,21 +25,6 @@ struct nsec3_hash nsec3_hash(const struct zone_nsec3 *param, struct bytes name)
     return h;
 }
 
-void nsec3_label(const struct nsec3_hash *h, uint8_t out[NSEC3_LABEL_LEN])
-{
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-    uint64_t bits = 0;
-    unsigned have = 0, n = 0;
-    out[n++] = NSEC3_LABEL_LEN - 1;
-    for (size_t i = 0; i < NSEC3_HASH_LEN; i++) {
-        bits = bits << 8 | h->b[i];
-        for (have += 8; have >= 5;) {
-            have -= 5;
-            out[n++] = (uint8_t)digits[bits >> have & 31];
-        }
-    }
-}
-
 /* --- the chain -------------------------------------------------------------------------------------------------- */
 struct chain_place {                /* where the zone's NSEC3 begin, and whose parameters count */
     struct lookup *l;

@@ -16,9 +16,7 @@
 struct nsec3_hash { uint8_t b[NSEC3_HASH_LEN]; };
 /* name: uncompressed, lower case. Takes no memory. */
 struct nsec3_hash nsec3_hash(const struct zone_nsec3 *param, struct bytes name);
-/* The first label of an NSEC3 owner: length byte and 32 digits of base32hex (RFC 4648 section 7), lower case. */
-#define NSEC3_LABEL_LEN 33
-void nsec3_label(const struct nsec3_hash *h, uint8_t out[NSEC3_LABEL_LEN]);
+
 
 struct nsec3_record {
     struct nsec3_hash owner;

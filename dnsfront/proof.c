@@ -131,7 +131,7 @@ static enum err put_nsec3_record(const struct prover *v, const struct nsec3_reco
 {
     uint8_t label[NSEC3_LABEL_LEN];
     struct name owner;
-    nsec3_label(&found->owner, label);
+    nsec3_label(found->owner.b, label);
     enum err err = name_join(bytes_of(label, sizeof label), ancestor(v, v->apex), &owner);
     return err != OK ? ERR_BAD : put_record(v, &found->rr, name_bytes(&owner), v->apex);
 }

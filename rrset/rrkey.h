@@ -20,6 +20,7 @@
 #define RRKEY_MAX 507           /* 255-byte name with every byte escaped, terminator and slot */
 #define RRKEY_SHADOW_MAX 510    /* one terminator and slot more; LMDB allows 511 */
 #define NSEC3_HASH_LEN 20
+#define NSEC3_LABEL_LEN 33      /* first label of an NSEC3 owner: length byte and 32 digits of base32hex (RFC 4648 section 7) */
 
 enum {
     RRSLOT_ADDRESS = 0,         /* A, AAAA, CNAME of the owner in one blob */
@@ -64,5 +65,9 @@ unsigned rrkey_common(const struct rrkey *k, struct bytes key);
 size_t rrkey_owner_len(struct bytes key);
 /* The same, with the labels of that owner and those that it shares with k; in one look, which skips what is shared. */
 size_t rrkey_beside(const struct rrkey *k, struct bytes key, unsigned *labels, unsigned *common);
+
+/* NSEC3's first label, lower case, of a hash (RFC 5155 section 3.3); and back, from its 32 digits. false: they are none. */
+void nsec3_label(const uint8_t hash[NSEC3_HASH_LEN], uint8_t out[NSEC3_LABEL_LEN]);
+bool nsec3_label_read(struct bytes digits, uint8_t hash[NSEC3_HASH_LEN]);
 
 #endif

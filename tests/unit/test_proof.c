@@ -36,7 +36,7 @@ static void hashes(void **state)
         memcpy(salt, hex.ptr, hex.len);
         const struct zone_nsec3 param = { 1, 0, (uint16_t)hash_rows[i].iterations, { salt, hex.len } };
         struct nsec3_hash h = nsec3_hash(&param, name_bytes(&name));
-        nsec3_label(&h, label);
+        nsec3_label(h.b, label);
         bytes_free(hex);
         if (label[0] != 32 || memcmp(label + 1, hash_rows[i].hash, 32) != 0)
             fail_msg("%s: got %.32s", hash_rows[i].name, (const char *)label + 1);
@@ -240,8 +240,8 @@ static void put_chain(struct text *t, const char *const *names, size_t n, uint8_
     qsort(h, n, sizeof h[0], by_hash);
     for (size_t i = 0; i < n; i++) {
         uint8_t label[NSEC3_LABEL_LEN], next[NSEC3_LABEL_LEN];
-        nsec3_label(&h[i], label);
-        nsec3_label(&h[(i + 1) % n], next);
+        nsec3_label(h[i].b, label);
+        nsec3_label(h[(i + 1) % n].b, next);
         put(t, "%.32s NSEC3 1 0 %u %02x %.32s A RRSIG\n", (const char *)label + 1, iterations, salt, (const char *)next + 1);
     }
 }
@@ -275,7 +275,7 @@ static void two_chains(void **state)
                 struct name name;
                 bed_name(names[k], &name);
                 struct nsec3_hash h = nsec3_hash(&param, name_bytes(&name));
-                nsec3_label(&h, label);
+                nsec3_label(h.b, label);
                 ours = memcmp(label + 1, first, 4) == 0;
             }
             if (!ours)
