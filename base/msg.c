@@ -231,3 +231,12 @@ void msg_skip(struct rd *r)
 {
     skip(r, 1);
 }
+
+void msg_fixed(struct rd *r, uint8_t *out, size_t len)
+{
+    struct bytes b = msg_bin(r);
+    if (!r->bad && b.len != len)
+        rd_fail(r);
+    if (!r->bad)
+        memcpy(out, b.ptr, len);
+}

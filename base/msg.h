@@ -28,6 +28,8 @@ void msg_put_bin_head(struct wr *w, uint32_t len);
 bool msg_bool(struct rd *r);
 uint64_t msg_uint_slow(struct rd *r);
 struct bytes msg_bin_slow(struct rd *r);
+/* A bin of exactly len bytes, copied; another length is wrong. out is unchanged then. */
+void msg_fixed(struct rd *r, uint8_t *out, size_t len);
 struct bytes msg_text(struct rd *r);
 uint32_t msg_array_slow(struct rd *r);
 uint32_t msg_map(struct rd *r);

@@ -86,10 +86,7 @@ static bool is_own(const struct survey *s, const struct entry *e)
 /* Owner and type as one number, to look RRsets up; two with the same number do no more than loosen a guard. */
 static uint64_t rrset_number(struct bytes owner, uint16_t type)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ type;
-    for (size_t i = 0; i < owner.len; i++)
-        h = (h ^ owner.ptr[i]) * 0x100000001b3u;
-    return h;
+    return bytes_fnv(BYTES_FNV_START ^ type, owner);
 }
 
 static int by_number(const void *a, const void *b)

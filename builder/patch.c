@@ -74,10 +74,8 @@ enum zone_kind patch_kind(const struct patch *p) { return p->kind; }
 /* --- the newest change of each RRset ------------------------------------------------------------------------------- */
 static uint32_t hash_of(struct bytes owner, uint16_t type, uint16_t covers)
 {
-    uint32_t h = 2166136261u ^ ((uint32_t)type << 16 | covers);         /* FNV-1a */
-    for (size_t i = 0; i < owner.len; i++)
-        h = (h ^ owner.ptr[i]) * 16777619u;
-    return h ^ h >> 15;
+    uint64_t h = bytes_fnv(BYTES_FNV_START ^ ((uint64_t)type << 16 | covers), owner);
+    return (uint32_t)(h ^ h >> 32);
 }
 
 static bool is_of(const struct patch_change *c, struct bytes owner, uint16_t type, uint16_t covers)

@@ -279,7 +279,7 @@ static enum err put_service(struct reply *r, struct lookup *l, const struct subj
 /* What is wanted: names of the zone at hand, each once. */
 struct wanted {
     struct bytes apex, below;       /* below: the cut whose own names have their glue; empty: none */
-    uint32_t seen[LOOKUPS_MAX];
+    uint64_t seen[LOOKUPS_MAX];
     unsigned seen_n;
 };
 
@@ -289,9 +289,8 @@ static bool is_wanted(struct wanted *w, struct subject *target)
         return false;
     if (rrkey_of_name(target->name, &target->key) != OK)
         return false;
-    uint32_t h = 2166136261u;                   /* FNV-1a: names that collide are taken for one, so one goes without */
-    for (size_t i = 0; i < target->key.at[target->key.labels]; i++)
-        h = (h ^ target->key.buf[i]) * 16777619u;
+    /* names that collide are taken for one, so one goes without */
+    uint64_t h = bytes_fnv(BYTES_FNV_START, bytes_of(target->key.buf, target->key.at[target->key.labels]));
     for (unsigned i = 0; i < w->seen_n; i++)
         if (w->seen[i] == h)
             return false;

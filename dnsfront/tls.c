@@ -7,19 +7,6 @@
 
 struct tls { pthread_mutex_t lock; SSL_CTX *context; };     /* lock: tls_reload changes context under it */
 
-static enum err failed(const char *what, const char *path, struct fault *fault)
-{
-    char text[160];
-    return fault_set(fault, ERR_CONFIG, "%s %.200s: %s", what, path, openssl_why(text, sizeof text));
-}
-
-/* A key behind a passphrase is refused: OpenSSL would ask the terminal, and a server has nobody there. */
-static int no_passphrase(char *out, int cap, int writing, void *arg)
-{
-    (void)out, (void)cap, (void)writing, (void)arg;
-    return -1;
-}
-
 /* Who offers "dot" hears it back; who offers other things only is served all the same: RFC 7858 is older than the word. */
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
                    void *arg)
@@ -35,27 +22,16 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
 
 static enum err load(SSL_CTX **out, const char *cert, const char *key, struct fault *fault)
 {
-    enum err err = OK;
-    SSL_CTX *c = SSL_CTX_new(TLS_server_method());
-    if (c == NULL)
-        return ERR_NOMEM;
-    (void)SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
+    SSL_CTX *c;
+    enum err err = openssl_server(&c, "dns.tls", cert, key, fault);
+    if (err != OK)
+        return err;
     (void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     (void)SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);        /* idle connections are many */
     (void)SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(c, on_alpn, NULL);
-    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
-    if (SSL_CTX_use_certificate_chain_file(c, cert) != 1)
-        err = failed("dns.tls.cert: certificate", cert, fault);
-    else if (SSL_CTX_use_PrivateKey_file(c, key, SSL_FILETYPE_PEM) != 1)
-        err = failed("dns.tls.key: private key", key, fault);
-    else if (SSL_CTX_check_private_key(c) != 1)
-        err = failed("dns.tls.key: the certificate does not belong to", key, fault);
-    if (err != OK)
-        SSL_CTX_free(c);
-    else
-        *out = c;
-    return err;
+    *out = c;
+    return OK;
 }
 
 MUST_USE enum err tls_open(struct tls **out, const char *cert, const char *key, struct fault *fault)

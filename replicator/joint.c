@@ -26,12 +26,8 @@ void joint_release(struct joint *j)
 /* Two keys with the same hash count as one: then a transaction begins earlier than it must. */
 static uint64_t key_hash(const struct op *op)
 {
-    uint64_t h = 14695981039346656037u;     /* FNV-1a */
-    for (size_t i = 0; i < op->ns.len; i++)
-        h = (h ^ op->ns.ptr[i]) * 1099511628211u;
-    h = (h ^ '/') * 1099511628211u;
-    for (size_t i = 0; i < op->key.len; i++)
-        h = (h ^ op->key.ptr[i]) * 1099511628211u;
+    uint64_t h = bytes_fnv(bytes_fnv(BYTES_FNV_START, op->ns), bytes_of("/", 1));
+    h = bytes_fnv(h, op->key);
     h ^= h >> 32;
     return h == 0 ? 1 : h;
 }

@@ -2,15 +2,6 @@
 
 #include "base/msg.h"
 
-static void take_fixed(struct rd *r, uint8_t *out, size_t len)
-{
-    struct bytes b = msg_bin(r);
-    if (!r->bad && b.len != len)
-        rd_fail(r);
-    if (!r->bad)
-        memcpy(out, b.ptr, len);
-}
-
 static void take_signed_head(struct rd *r, struct signed_head *out)
 {
     struct bytes body = msg_bin(r);
@@ -20,7 +11,7 @@ static void take_signed_head(struct rd *r, struct signed_head *out)
         memcpy(out->body, body.ptr, body.len);
         out->len = body.len;
     }
-    take_fixed(r, out->sig, HEAD_SIG_LEN);
+    msg_fixed(r, out->sig, HEAD_SIG_LEN);
 }
 
 static enum err ended(const struct rd *r)
@@ -152,10 +143,10 @@ enum err request_read(struct bytes in, struct request *out)
     case MESSAGE_SIGNED:
         known = 6;
         out->node = take_node(&r);
-        take_fixed(&r, out->nonce, NONCE_LEN);
+        msg_fixed(&r, out->nonce, NONCE_LEN);
         out->number = msg_uint(&r);
         out->inner = msg_bin(&r);
-        take_fixed(&r, out->sig, sizeof out->sig);
+        msg_fixed(&r, out->sig, sizeof out->sig);
         break;
     default:
         return ERR_FORMAT;
@@ -265,14 +256,14 @@ static uint32_t records_reply(struct rd *r, struct reply *out)
 
 static uint32_t hello_reply(struct rd *r, struct reply *out)
 {
-    take_fixed(r, out->nonce, NONCE_LEN);
-    take_fixed(r, out->cluster, CLUSTER_LEN);
+    msg_fixed(r, out->nonce, NONCE_LEN);
+    msg_fixed(r, out->cluster, CLUSTER_LEN);
     out->first = msg_uint(r);
     out->last = msg_uint(r);
     out->text = msg_text(r);
     if (!r->bad && out->text.len > NODE_NAME_MAX)
         rd_fail(r);
-    take_fixed(r, out->pub, sizeof out->pub);
+    msg_fixed(r, out->pub, sizeof out->pub);
     return 7;
 }
 
@@ -313,7 +304,7 @@ static uint32_t keys_reply(struct rd *r, struct reply *out)
 
 static uint32_t sealed_reply(struct rd *r, struct reply *out)
 {
-    take_fixed(r, out->seal_nonce, SEAL_NONCE_LEN);
+    msg_fixed(r, out->seal_nonce, SEAL_NONCE_LEN);
     out->bytes = msg_bin(r);
     return 3;
 }

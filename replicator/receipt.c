@@ -64,15 +64,6 @@ void receipt_put(struct wr *w, const struct receipt *r, const struct node_key *k
     msg_put_bin(w, bytes_of(sig, sizeof sig));
 }
 
-static void take_fixed(struct rd *r, uint8_t *out, size_t len)
-{
-    struct bytes b = msg_bin(r);
-    if (!r->bad && b.len != len)
-        rd_fail(r);
-    if (!r->bad)
-        memcpy(out, b.ptr, len);
-}
-
 /* They are shown on terminals. */
 static struct bytes take_word(struct rd *r, size_t least, size_t most)
 {
@@ -104,7 +95,7 @@ static enum err body_read(struct bytes in, struct receipt *out)
     uint32_t n = msg_array(&r);
     if (!r.bad && n < ELEMENTS)
         rd_fail(&r);
-    take_fixed(&r, out->cluster, CLUSTER_LEN);
+    msg_fixed(&r, out->cluster, CLUSTER_LEN);
     out->node = take_word(&r, 1, NODE_NAME_MAX);
     out->parent = take_word(&r, 0, NODE_NAME_MAX);
     out->cohort = take_word(&r, 0, COHORT_NAME_MAX);
@@ -112,7 +103,7 @@ static enum err body_read(struct bytes in, struct receipt *out)
     out->counter = take_number(&r, NUMBER_MAX);
     out->epoch = take_number(&r, NUMBER_MAX);
     out->seq = take_number(&r, NUMBER_MAX);
-    take_fixed(&r, out->digest, HEAD_DIGEST_LEN);
+    msg_fixed(&r, out->digest, HEAD_DIGEST_LEN);
     out->head_seq = take_number(&r, NUMBER_MAX);
     out->head_time_ms = take_number(&r, NUMBER_MAX);
     out->held_us = take_number(&r, NUMBER_MAX);
@@ -141,7 +132,7 @@ enum err receipt_read(struct bytes in, struct receipt *out, struct bytes *body, 
     if (n < 3)
         return ERR_BAD;
     struct bytes inner = msg_bin(&r);
-    take_fixed(&r, signature, sizeof signature);
+    msg_fixed(&r, signature, sizeof signature);
     msg_skip_rest(&r, n, 3);
     enum err err = ended(&r);
     /* What the body lacks no further byte would bring. */

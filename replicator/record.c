@@ -225,27 +225,18 @@ void head_sign(struct signed_head *out, const struct head *h, const struct node_
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */
-static void take_fixed(struct rd *r, uint8_t *out, size_t len)
-{
-    struct bytes b = msg_bin(r);
-    if (!r->bad && b.len != len)
-        rd_fail(r);
-    if (!r->bad)
-        memcpy(out, b.ptr, len);
-}
-
 static enum err body_read(struct record *out)
 {
     struct rd r = rd_over(out->body);
     uint32_t n = msg_array(&r);
     if (!r.bad && n < 10)
         rd_fail(&r);
-    take_fixed(&r, out->cluster, CLUSTER_LEN);
+    msg_fixed(&r, out->cluster, CLUSTER_LEN);
     out->epoch = msg_uint(&r);
     out->seq = msg_uint(&r);
     out->part = msg_uint(&r);
     out->more = msg_bool(&r);
-    take_fixed(&r, out->prev, CHAIN_LEN);
+    msg_fixed(&r, out->prev, CHAIN_LEN);
     out->time_ms = msg_uint(&r);
     out->codec = msg_uint(&r);
     out->key_id = msg_uint(&r);
@@ -285,7 +276,7 @@ enum err record_read(struct bytes in, struct record *out)
         head = msg_bin(&r);
         head_sig = msg_bin(&r);
     } else {
-        take_fixed(&r, out->part_sig, sizeof out->part_sig);
+        msg_fixed(&r, out->part_sig, sizeof out->part_sig);
     }
     if (r.bad)
         return rd_err(&r);

@@ -27,15 +27,6 @@ void head_write(struct wr *w, const struct head *h)
     }
 }
 
-static void read_fixed(struct rd *r, uint8_t *out, size_t len)
-{
-    struct bytes b = msg_bin(r);
-    if (!r->bad && b.len != len)
-        rd_fail(r);
-    if (!r->bad)
-        memcpy(out, b.ptr, len);
-}
-
 static bool cohort_name_fits(struct bytes name)
 {
     if (name.len == 0 || name.len > COHORT_NAME_MAX)
@@ -81,11 +72,11 @@ MUST_USE enum err head_read(struct rd *r, struct head *out)
     uint32_t n = msg_array(r);
     if (!r->bad && n < HEAD_FIELDS)
         rd_fail(r);
-    read_fixed(r, h.cluster, CLUSTER_LEN);
+    msg_fixed(r, h.cluster, CLUSTER_LEN);
     h.epoch = msg_uint(r);
     h.seq = msg_uint(r);
-    read_fixed(r, h.chain, CHAIN_LEN);
-    read_fixed(r, h.digest, HEAD_DIGEST_LEN);
+    msg_fixed(r, h.chain, CHAIN_LEN);
+    msg_fixed(r, h.digest, HEAD_DIGEST_LEN);
     h.keys = msg_uint(r);
     h.bytes = msg_uint(r);
     h.time_ms = msg_uint(r);

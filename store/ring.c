@@ -20,10 +20,8 @@ static_assert(RING_BYTES / (MARK_FRONT + 1) < TOUCHED_SLOTS / 2, "the hash table
 /* --- collecting --------------------------------------------------------------------------------------------------- */
 static uint32_t key_hash(struct bytes key)
 {
-    uint32_t h = 2166136261u;       /* FNV-1a */
-    for (size_t i = 0; i < key.len; i++)
-        h = (h ^ key.ptr[i]) * 16777619u;
-    return h ^ h >> 15;
+    uint64_t h = bytes_fnv(BYTES_FNV_START, key);
+    return (uint32_t)(h ^ h >> 32);
 }
 
 static bool mark_is(const uint8_t *mark, struct bytes key)

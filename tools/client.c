@@ -213,9 +213,7 @@ static struct bufferevent *make_bev(struct client *c)
     }
     struct bufferevent *bev = bufferevent_openssl_socket_new(c->base, -1, ssl, BUFFEREVENT_SSL_CONNECTING,
                                                              BEV_OPT_CLOSE_ON_FREE);
-    if (bev == NULL)
-        SSL_free(ssl);
-    else
+    if (bev != NULL)                            /* else the SSL is freed already */
         bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
     return bev;
 }
