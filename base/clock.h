@@ -6,7 +6,7 @@
 
 uint64_t clock_mono_ms(void);       /* since some point in the past; never goes back; for ages and timers */
 uint64_t clock_mono_us(void);
-uint32_t clock_wall_s(void);        /* the same in seconds, from the last tick of the kernel: some milliseconds late, and cheap */
 uint64_t clock_wall_ms(void);       /* since 1970; may jump; only for showing and for core time's lower bound */
+uint32_t clock_wall_s(void);        /* the same in seconds, also for the age of cookies; from the kernel's last tick: late, cheap */
 
 #endif

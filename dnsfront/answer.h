@@ -34,7 +34,7 @@ struct answer_from {
 /* What the last answer was: what a limit of equal answers goes by. */
 enum answer_kind {
     ANSWER_POSITIVE,                /* name: the question's, or the wildcard's closest encloser */
-    ANSWER_NODATA,                  /* name: the question's */
+    ANSWER_NODATA,                  /* name: the question's, or the wildcard's closest encloser */
     ANSWER_NXDOMAIN,                /* name: the apex of the zone */
     ANSWER_REFERRAL,                /* name: the cut */
     ANSWER_ERROR,                   /* every other rcode; name: empty */
@@ -50,7 +50,7 @@ struct answer_said {
 struct answer_counters {
     stat_count queries[ANSWER_PROTOS];
     stat_count responses[ANSWER_RCODES];
-    stat_count dropped;             /* too short, or responses themselves */
+    stat_count dropped;             /* no response: too short or long, port 0, a proxy without a good header, responses themselves */
     stat_count truncated;           /* answers with TC */
     stat_count broken;              /* stored values that did not read: SERVFAIL */
     stat_count descents[STEP_N], steps[STEP_N];

@@ -452,9 +452,11 @@ bool cache_keep(struct cache *c, unsigned worker, const struct watch *w, const s
     bool absent = r->rcode != RCODE_NOERROR, first = k->seen == 0;
     unsigned number = 2 * worker + absent;
     struct ring *ring = &c->rings[number];
-    if (absent && first)
+    if (absent && first) {
         slot_note(c, k);
-    if (first && (absent || !turn(ring, k)))
+        return false;
+    }
+    if (first && !turn(ring, k))
         return false;
     if (!front_fill(&f, w, k, t, r, said))
         return false;

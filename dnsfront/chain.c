@@ -99,10 +99,10 @@ static void say(struct answerer *a, const struct subject *s, const struct findin
     };
     unsigned depth = s->key.labels;
     a->said.kind = kinds[f->what];
-    if (f->wildcard || f->what == FOUND_DNAME || f->what == FOUND_REFERRAL)
-        depth = f->owner;
-    else if (f->what == FOUND_NXDOMAIN)
+    if (f->what == FOUND_NXDOMAIN)              /* of all the zone, also where a wildcard was looked for */
         depth = f->zone;
+    else if (f->wildcard || f->what == FOUND_DNAME || f->what == FOUND_REFERRAL)
+        depth = f->owner;
     a->said.name = s->name;
     for (unsigned i = s->key.labels; i > depth; i--)
         a->said.name = name_parent(a->said.name);
@@ -208,8 +208,9 @@ static enum err answer_link(struct answerer *a, struct reply *r, struct chain *c
 
 void answer_in(struct answerer *a, struct reply *r)
 {
-    struct chain c = { 0 };
+    struct chain c;                             /* of its arrays only what was put in is read */
     bool more = true;
+    c.links = c.dnames = 0;
     a->subject.name = r->q.qname;
     a->subject.at = DNS_HEADER_LEN;
     if (a->look.view == NULL) {                 /* no store yet */

@@ -68,7 +68,7 @@ bool conn_gets_on(struct conn *c);
 MUST_USE bool conn_open(struct conn *c, int fd, SSL *ssl);
 
 /* --- opening.c -------------------------------------------------------------------------------------------------- */
-/* What comes before the first message: a PROXY header, a TLS handshake. fd is taken when it succeeds. */
+/* What comes before the first message: a PROXY header, a TLS handshake. fd is taken also on failure. */
 MUST_USE bool opening_begin(struct conn *c, int fd, bool tls, bool proxied);
 void opening_end(struct opening *o);                    /* NULL is fine; closes what it has */
 

@@ -354,7 +354,7 @@ void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step s
         find_nothing(l, f);
     if (err == OK && (f->what == FOUND_NOZONE || f->what == FOUND_EMPTY))
         return;
-    if (err == OK && (f->header = zones_get(l, &s->key, f->zone)) == NULL)
+    if (err == OK && f->header == NULL && (f->header = zones_get(l, &s->key, f->zone)) == NULL)
         err = ERR_BAD;
     if (err != OK)
         f->what = FOUND_BROKEN;

@@ -10,10 +10,10 @@
 
 #include <config.h>
 #include <event2/event.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 struct main {
@@ -201,8 +201,7 @@ static enum err workers_open(struct main *m, struct fault *fault)
             || (err = listen_once("dns.tls.listen", &s->shared.tls_listens[i], s->shared.tls_listens, i, fault)) != OK)
             return err;
     uint64_t secret[2];
-    if (getrandom(secret, sizeof secret, 0) != sizeof secret)
-        return ERR_IO;
+    randombytes_buf(secret, sizeof secret);
     if ((err = cache_open(&s->cache, m->config->dns->cache, m->config->dns->workers, secret)) != OK)
         return err;
     if (m->config->dns->cache > 0 && !cache_keeps(s->cache))

@@ -56,7 +56,7 @@ static void page_questions(const struct server *s, struct stat_page *p)
                    sum(s, offsetof(struct worker_counters, answers.responses) + i * sizeof(stat_count)));
     }
     stat_head(p, "azoth_dns_dropped_total", "counter",
-              "messages that got no response: too short, or responses themselves");
+              "messages that got no response: too short or long, from port 0, from a proxy without a good header, or responses");
     stat_value(p, "azoth_dns_dropped_total", NULL, SUM(s, answers.dropped));
     stat_head(p, "azoth_dns_truncated_total", "counter", "responses with TC set because they did not fit");
     stat_value(p, "azoth_dns_truncated_total", NULL, SUM(s, answers.truncated));

@@ -62,7 +62,7 @@ MUST_USE enum err nested_walk(struct lookup *l, const struct rrkey *k, struct sp
     return OK;
 }
 
-/* Does zone (labels of its apex) delegate to the zone whose apex is the first `depth` labels of key? */
+/* Does zone (labels of its apex) delegate to the zone whose apex has these labels, each with its end? */
 static enum err nested_delegated(struct lookup *l, struct bytes apex, unsigned zone, bool *out)
 {
     uint8_t buf[RRKEY_SHADOW_MAX + 3];

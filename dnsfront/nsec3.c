@@ -86,8 +86,10 @@ static enum err last_of_all(struct chain_place *c, struct nsec3_record *out)
 MUST_USE enum err nsec3_find(struct lookup *l, const struct rrkey *k, unsigned zone, const struct zone_nsec3 *param,
                              const struct nsec3_hash *h, struct nsec3_record *out)
 {
-    struct chain_place c = { .l = l, .param = param };
+    struct chain_place c;       /* its key is written below, as far as it is read */
     struct entry e;
+    c.l = l;
+    c.param = param;
     c.prefix = rrkey_at(k, zone, TYPE_NSEC3, c.key);
     memcpy(c.key + c.prefix, h->b, NSEC3_HASH_LEN);
     stat_add(&l->counts->steps[STEP_PROOF], 1);

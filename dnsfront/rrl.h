@@ -15,7 +15,6 @@
 #include "dnsfront/answer.h"
 
 #define RRL_RATE_MAX 1000000        /* a bucket counts in microseconds */
-#define RRL_SLIP_MAX 100
 #define RRL_SETS 65536              /* 8 buckets each, in one cache line: 4 MiB */
 #define RRL_IPV4_BITS 24
 #define RRL_IPV6_BITS 56

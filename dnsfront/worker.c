@@ -52,10 +52,15 @@ void worker_slice(struct worker *w)
     w->sliced_us = clock_mono_us();
 }
 
+static struct answer_options options_of(struct worker *w)
+{
+    return (struct answer_options){ .nsid = w->config->nsid, .version = w->config->version, .counts = &w->counters.answers,
+                                    .cookies = &w->cookies };
+}
+
 static void view_take(struct worker *w)
 {
-    struct answer_options o = { .nsid = w->config->nsid, .version = w->config->version, .counts = &w->counters.answers,
-                                .cookies = &w->cookies };
+    struct answer_options o = options_of(w);
     struct store *s = atomic_exchange(&w->store_given, NULL);
     struct fault fault = { "" };
     unsigned held;
@@ -117,8 +122,7 @@ static enum err bell_open(struct worker *w)
 
 MUST_USE enum err worker_open(struct worker *w, const struct listen_address *listens, size_t n, struct fault *fault)
 {
-    struct answer_options o = { .nsid = w->config->nsid, .version = w->config->version, .counts = &w->counters.answers,
-                                .cookies = &w->cookies };
+    struct answer_options o = options_of(w);
     enum err err;
     w->bell_fd = -1;
     w->cookies = shared_cookies(w->shared);

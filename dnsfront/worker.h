@@ -1,5 +1,5 @@
-/* A worker of azoth-dns: one thread with an event loop of its own, its own sockets, view and answerer. Nothing is shared
- * with other workers but the store and counters that others only read.
+/* A worker of azoth-dns: one thread with an event loop of its own, its own sockets, view and answerer. Shared with
+ * others are the store, the answer cache, what shared.h holds, and counters that others only read.
  *
  *     main ── worker_start ──► thread: loop { UDP batches, TCP connections, the bell }
  *          ── worker_serve ──► rings: there is a store now

@@ -1,6 +1,6 @@
 /* Ops to log records: cuts a transaction into parts, compresses, encrypts, chains and signs them. No store, no clock.
  *
- *     encoder_begin ► encoder_part (once per part, until `last`) ► encoder_record
+ *     encoder_begin ► encoder_part (once per part, while `more`) ► encoder_record
  *
  * The last part's record needs the head, and the head needs the chain hash of the last body: so a part is first a body
  * with its chain hash (encoder_part), then a record (encoder_record). */

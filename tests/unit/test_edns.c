@@ -348,6 +348,7 @@ static void said(void **state)
         { "an answer",                      "w.a.",       TYPE_A,   ANSWER_POSITIVE, "w.a." },
         { "no data",                        "w.a.",       TYPE_MX,  ANSWER_NODATA,   "w.a." },
         { "no such name: the zone",         "x.y.no.a.",  TYPE_A,   ANSWER_NXDOMAIN, "a." },
+        { "the same below an existing name", "x.w.a.",     TYPE_A,   ANSWER_NXDOMAIN, "a." },
         { "a wildcard: its encloser",       "x.y.s.a.",   TYPE_TXT, ANSWER_POSITIVE, "s.a." },
         { "a wildcard without the type",    "x.y.s.a.",   TYPE_A,   ANSWER_NODATA,   "s.a." },
         { "a referral: the cut",            "x.y.cut.a.", TYPE_A,   ANSWER_REFERRAL, "cut.a." },
