@@ -338,6 +338,9 @@ static void tell_start(struct core *c)
              c->config->core->encrypt ? "yes" : "no");
     (void)store_clear_readers(c->store);
     tell_epoch(c);
+    if (c->config->core->dns_listens > 0)
+        log_warn("core.dns", "listens=%zu next=\"none of them is opened: core.dns is reserved, UPDATE, NOTIFY and transfers are not "
+                 "served\"", c->config->core->dns_listens);
 }
 
 static int run(struct core *c)

@@ -385,6 +385,10 @@ static void take_dns(struct check *c, struct loaded *l)
                  number_or(c, "dns.tcp.connections", tcp->connections, 1, 1000000, 1000), 0 },
         .http = http_of(c, "dns.http.listen", y->http),
     };
+    if (y->nsid != NULL && strlen(y->nsid) > CONFIG_NSID_MAX)
+        wrong(c, "dns.nsid", "longer than 128 bytes");
+    if (y->version != NULL && strlen(y->version) > CONFIG_VERSION_MAX)
+        wrong(c, "dns.version", "longer than 255 bytes");
     if (d->tcp.idle_ms < 100)
         wrong(c, "dns.tcp.idle", "less than 100ms");
     d->tcp.per_client = number_or(c, "dns.tcp.per_client", tcp->per_client, 0, 1000000, (d->tcp.connections + 3) / 4);

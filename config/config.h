@@ -15,6 +15,8 @@
 #define CONFIG_UPSTREAM_MAX 16
 #define CONFIG_WORKERS_MAX 256
 #define CONFIG_COPIES_MAX 64
+#define CONFIG_NSID_MAX 128         /* bytes; it takes room from every answer that is asked to carry it */
+#define CONFIG_VERSION_MAX 255      /* one string of a TXT record */
 #define CONFIG_COOKIE_SECRETS 2
 #define CONFIG_COOKIE_LEN 16
 

@@ -6,6 +6,7 @@
 
 #define ONES "1111111111111111111111111111111"
 #define SECRET "0123456789abcdef0123456789ABCDEF"
+#define FIFTY "abcdefghijklmnopqrstuvwxyabcdefghijklmnopqrstuvwxy"
 #define NODE "node: { name: n1, dir: /tmp/x }\n"
 #define KEY "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
@@ -62,6 +63,10 @@ static void wrong_files(void **state)
         { "a name that is no file's", "node:\n  dir: /x\n  name: a/b\n", ":3: node.name: not letters" },
         { "a name with a space", "node:\n  dir: /x\n  name: a b\n", ":3: node.name: not letters" },
         { "a hidden name", "node:\n  dir: /x\n  name: .a\n", ":3: node.name: not letters" },
+        { "an NSID of 129 bytes", NODE "dns:\n  listen: [127.0.0.1@53]\n  nsid: " FIFTY FIFTY "0123456789012345678901234567x\n",
+          ":4: dns.nsid: longer than 128 bytes" },
+        { "a version of 256 bytes", NODE "dns:\n  listen: [127.0.0.1@53]\n  version: " FIFTY FIFTY FIFTY FIFTY FIFTY "012345\n",
+          ":4: dns.version: longer than 255 bytes" },
         { "bad size", "node:\n  dir: /x\n  map_size: 12Q\n", ":3: node.map_size: not a size" },
         { "map too small", "node:\n  dir: /x\n  map_size: 4k\n", ":3: node.map_size: not between" },
         { "bad duration", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  log_retention: { age: 7x }\n",
