@@ -54,6 +54,7 @@ struct answer_counters {
     stat_count truncated;           /* answers with TC */
     stat_count broken;              /* stored values that did not read: SERVFAIL */
     stat_count descents[STEP_N], steps[STEP_N];
+    stat_count absent;              /* names told not to be there without a descent */
     stat_count cache_hits, cache_misses, cache_stores;
     stat_count cache_drops;         /* of everything kept: nobody could say what changed */
 };

@@ -1,5 +1,7 @@
 #include "dnsfront/cache.h"
 
+#include "dnsfront/known.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -95,9 +97,12 @@ MUST_USE enum err cache_open(struct cache **out, uint64_t bytes, unsigned worker
     enum err err = c == NULL ? ERR_NOMEM : changes_open(&c->changes, stamps / sizeof(word), secret[0]);
     if (err == OK && (c->rings = aligned_alloc(LINE, 2 * workers * sizeof *c->rings)) == NULL)
         err = ERR_NOMEM;
+    if (err == OK)
+        err = known_open(&c->changes->known, bytes / 16);
     if (err == OK) {
+        uint64_t names = c->changes->known != NULL ? c->changes->known->bytes : 0;
         c->secret = secret[1];
-        err = memory_open(c, bytes - stamps, workers);
+        err = memory_open(c, bytes - stamps - names, workers);
     }
     if (err != OK) {
         cache_close(c);
@@ -111,6 +116,7 @@ void cache_close(struct cache *c)
 {
     if (c == NULL)
         return;
+    known_close(cache_known(c));
     changes_close(c->changes);
     if (c->memory != NULL)
         (void)munmap(c->memory, c->memory_bytes);
@@ -119,6 +125,7 @@ void cache_close(struct cache *c)
 }
 
 struct changes *cache_changes(struct cache *c) { return c->changes; }
+struct known *cache_known(struct cache *c) { return c->changes != NULL ? c->changes->known : NULL; }
 bool cache_keeps(const struct cache *c) { return c->rings_n > 0; }
 
 /* --- keys ----------------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "dnsfront/changes.h"
 
+#include "dnsfront/known.h"
 #include "rrset/rrset.h"
 
 #include <stdlib.h>
@@ -63,6 +64,15 @@ static void touched_header(struct feed *f, const struct rrkey *k, struct bytes k
     stamp(f, place_of_world(f->changes));
 }
 
+/* It may be a border as well: the ring does not say. */
+static void note_name(const struct changes *c, const struct rrkey *k)
+{
+    for (unsigned depth = 0; depth <= k->labels; depth++)
+        known_add(c->known, hash_of_ancestor(c, k, depth), KNOWN_NAME);
+    known_add(c->known, hash_of_ancestor(c, k, k->labels), KNOWN_BORDER);
+    known_add(c->known, hash_of_ancestor(c, k, k->labels), KNOWN_APEX);
+}
+
 static void on_touched(void *arg, struct bytes ns, struct bytes key, enum ring_mark mark)
 {
     struct feed *f = arg;
@@ -88,6 +98,8 @@ static void on_touched(void *arg, struct bytes ns, struct bytes key, enum ring_m
     stamp(f, place_of_owner(f->changes, hash_of_name(f->changes, name_bytes(&owner))));
     for (unsigned depth = 0; depth <= k.labels; depth++)
         stamp(f, place_of_subtree(f->changes, hash_of_ancestor(f->changes, &k, depth)));
+    if (f->changes->known != NULL && mark != RING_VANISHED)
+        note_name(f->changes, &k);
     if (key.len == len + 2 && (key.ptr[len] << 8 | key.ptr[len + 1]) == RRSLOT_ZONE)
         touched_header(f, &k, key, mark);
 }

@@ -22,7 +22,9 @@
 #define CHANGES_MAX (1u << 21)      /* three places are cut out of one 64-bit hash */
 #define CHANGES_KEYS_MAX 8192       /* keys taken from the ring at a time, some 2 ms; more counts as "many" */
 
+struct known;
 struct changes {
+    struct known *known;            /* names that are touched go in there too; NULL: nobody wants to know them */
     uint64_t secret;                /* nobody outside can choose names that collide */
     uint32_t mask;
     atomic_flag busy;               /* whoever sets it may use what follows */
@@ -102,10 +104,12 @@ static inline uint64_t hash_folded(uint64_t secret, struct bytes b)
 /* Any key of this owner. name: uncompressed, any case. */
 static inline uint32_t place_of_owner(const struct changes *c, uint64_t hash) { return (uint32_t)(hash >> 40) & c->mask; }
 static inline uint64_t hash_of_name(const struct changes *c, struct bytes name) { return hash_folded(c->secret, name); }
-/* The ancestor with `depth` labels of a key, for the three that follow. */
+/* The label part of a key. */
+static inline uint64_t hash_of_labels(const struct changes *c, struct bytes labels) { return hash_folded(~c->secret, labels); }
+/* The ancestor with `depth` labels of a key, for the three that follow and for known.h. */
 static inline uint64_t hash_of_ancestor(const struct changes *c, const struct rrkey *k, unsigned depth)
 {
-    return hash_folded(~c->secret, bytes_of(k->buf, k->at[depth]));
+    return hash_of_labels(c, bytes_of(k->buf, k->at[depth]));
 }
 /* Any key at it or below it. */
 static inline uint32_t place_of_subtree(const struct changes *c, uint64_t hash) { return (uint32_t)hash & c->mask; }

@@ -339,6 +339,10 @@ static void find_nothing(struct lookup *l, struct finding *f)
 void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step step, bool want_ds, struct finding *f)
 {
     struct look look;
+    if (find_known_absent(l, s, want_ds, f)) {
+        stat_add(&l->counts->absent, 1);
+        return;
+    }
     *f = (struct finding){ .what = FOUND_BROKEN };
     l->budget = FIND_ZONE_SEEKS;
     enum err err = find_descend(l, &s->key, qtype, step, &look);

@@ -81,6 +81,10 @@ struct addresses {
 };
 MUST_USE enum err find_addresses(struct lookup *l, const struct subject *s, unsigned zone, struct addresses *a);
 
+/* Is it certain without a descent that the name is not there (known.h)? Then *f says so: FOUND_NXDOMAIN or FOUND_NOZONE, with
+ * everything as find would have it but for `before`, which is for zones that prove. false: it has to be looked up. */
+bool find_known_absent(struct lookup *l, const struct subject *s, bool want_ds, struct finding *f);
+
 /* --- what find.c and nested.c share ------------------------------------------------------------------------------- */
 /* A key beside the place looked for, and what it tells. */
 struct spot {

@@ -53,6 +53,18 @@ static void serve_all(struct server *s)
         worker_serve(&s->workers[i], s->store);
 }
 
+/* Behind the start: the first answers do not wait for it. */
+static void fill_names(struct server *s)
+{
+    struct fault fault = { "" };
+    char text[FAULT_TEXT_MAX];
+    if (s->filler != NULL || s->store == NULL || cache_known(s->cache) == NULL)
+        return;
+    enum err err = filler_open(&s->filler, s->cache, s->store, &fault);
+    if (err != OK)
+        log_warn("dns.names", "err=%s next=retry", log_quote(text, sizeof text, fault_text(&fault, err)));
+}
+
 /* Once, and once a minute while it goes on. */
 static void tell_waiting(struct main *m, enum err err, const struct fault *fault)
 {
@@ -113,6 +125,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct main *m = arg;
     (void)fd, (void)what;
     follow(m);
+    fill_names(&m->server);
     server_tell_limits(&m->server);
 }
 
@@ -286,6 +299,7 @@ static void stop(struct main *m)
     for (unsigned i = 0; i < s->workers_n; i++)
         worker_close(&s->workers[i]);
     free(s->workers);
+    filler_close(s->filler);
     cache_close(s->cache);
     shared_close(&s->shared);
     http_close(s->http);

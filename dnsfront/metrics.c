@@ -109,6 +109,10 @@ static void page_cache(const struct server *s, struct stat_page *p)
     stat_head(p, "azoth_dns_cache_drops_total", "counter",
               "times the whole cache was dropped: a commit too large to follow, or other data");
     stat_value(p, "azoth_dns_cache_drops_total", NULL, SUM(s, answers.cache_drops));
+    stat_head(p, "azoth_dns_absent_total", "counter", "names told not to be there without a descent, by the filter of known names");
+    stat_value(p, "azoth_dns_absent_total", NULL, SUM(s, answers.absent));
+    stat_head(p, "azoth_dns_names_fills_total", "counter", "times that the filter of known names was filled from the store");
+    stat_value(p, "azoth_dns_names_fills_total", NULL, s->filler != NULL ? stat_get(&filler_stats(s->filler)->fills) : 0);
 }
 
 static void page_sockets(const struct server *s, struct stat_page *p)

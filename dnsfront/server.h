@@ -3,6 +3,7 @@
 #define AZOTH_DNSFRONT_SERVER_H
 
 #include "base/http.h"
+#include "dnsfront/filler.h"
 #include "dnsfront/shared.h"
 #include "dnsfront/worker.h"
 
@@ -14,6 +15,7 @@ struct server {
     struct view *view;              /* of the main thread, for metrics and readiness */
     struct shared shared;
     struct cache *cache;            /* of answers */
+    struct filler *filler;          /* NULL: no store yet, or the cache is too small */
     struct worker *workers;
     unsigned workers_n;
     uint64_t started_ms;            /* monotonic */

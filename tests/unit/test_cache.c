@@ -1,5 +1,6 @@
 /* The answer cache under change: what a commit leaves in it, by the counters; and many threads on one cache. */
 #include "dnsfront/cache.h"
+#include "dnsfront/known.h"
 #include "tests/answer_bed.h"
 
 #include <pthread.h>
@@ -415,9 +416,22 @@ static void *asker_run(void *arg)
     return NULL;
 }
 
+struct filling { struct front *f; struct view *view; atomic_bool stop; unsigned done; };
+
+static void *fill_run(void *arg)
+{
+    struct filling *t = arg;
+    struct cache *c = t->f->cache;
+    while (!atomic_load(&t->stop))
+        t->done += known_fill(cache_known(c), cache_changes(c), t->view, &t->stop) == OK;
+    return NULL;
+}
+
 static void threads_share(void **state)
 {
     struct front f;
+    struct filling filling = { .f = &f };
+    pthread_t filler;
     struct bed *b = &f.bed;
     struct asker asker[THREADS] = { { 0 } };
     pthread_t thread[THREADS];
@@ -425,6 +439,8 @@ static void threads_share(void **state)
     bed_open(b, NULL, NULL);
     BED(cache_open(&f.cache, 1 << 20, THREADS, secret));        /* small: entries are written over under the readers */
     load(&f, 1, 1, "");
+    BED(view_open(b->store, &filling.view, &b->fault));
+    assert_int_equal(pthread_create(&filler, NULL, fill_run, &filling), 0);
     for (unsigned i = 0; i < THREADS; i++) {
         struct asker *a = &asker[i];
         struct answer_options plain = { .counts = &a->counts[0] }, cached = { .counts = &a->counts[1] };
@@ -448,7 +464,93 @@ static void threads_share(void **state)
         answerer_close(a->cached);
         view_close(a->view);
     }
-    assert_true(all_hits > 0);
+    atomic_store(&filling.stop, true);
+    assert_int_equal(pthread_join(filler, NULL), 0);
+    view_close(filling.view);
+    assert_true(all_hits > 0 && filling.done > 0);
+    front_close(&f);
+}
+
+/* --- known names ---------------------------------------------------------------------------------------------------- */
+static enum err fill_now(struct front *f)
+{
+    static const atomic_bool never;
+    struct bed *b = &f->bed;
+    struct view *v;
+    BED(view_open(b->store, &v, &b->fault));
+    enum err err = known_fill(cache_known(f->cache), cache_changes(f->cache), v, &never);
+    bool stale = known_is_stale(cache_known(f->cache), cache_changes(f->cache), v);
+    view_close(v);
+    assert_int_equal(stale, err != OK);
+    return err;
+}
+
+/* What the filter may say by itself, and what it must leave to the look-up. */
+static void known_names(void **state)
+{
+    static const struct { const char *why, *name; uint16_t type; bool absent; } asked[] = {
+        { "a name below the apex that is not there", "no.k.", TYPE_A, true },
+        { "of whatever type", "no.k.", TYPE_DS, true },
+        { "in letters of any case", "NO.K.", TYPE_A, true },
+        { "below a name that is there: nothing stands above it but names", "no.www.k.", TYPE_A, true },
+        { "in none of our zones", "far.away.", TYPE_A, true },
+        { "a name that is there", "www.k.", TYPE_A, false },
+        { "of another type", "www.k.", TYPE_MX, false },
+        { "an empty non-terminal exists", "ent.k.", TYPE_A, false },
+        { "below an empty non-terminal", "no.ent.k.", TYPE_A, true },
+        { "below a cut: the referral", "no.cut.k.", TYPE_A, false },
+        { "below a DNAME: another name", "x.dname.k.", TYPE_A, false },
+        { "more labels than are looked at", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.k.", TYPE_A, false },
+        { "the root is no name of ours, but above all", ".", TYPE_NS, false },
+    };
+    struct front f;
+    (void)state;
+    front_open(&f, 4 << 20);
+    bed_load(&f.bed, "k.", "@ 300 SOA ns h 1 2 3 4 5\n@ 300 NS ns\nwww 300 A 192.0.2.1\na.ent 300 A 192.0.2.1\n"
+                                "cut 300 NS ns.cut\nns.cut 300 A 192.0.2.2\ndname 300 DNAME www\nx.www 300 A 192.0.2.3\n");
+    ask_name(&f, "www.k.", TYPE_A);
+    assert_int_equal(fill_now(&f), OK);
+    for (size_t i = 0; i < ROWS(asked); i++) {
+        uint64_t before = stat_get(&f.bed.counts.absent);
+        ask_name(&f, asked[i].name, asked[i].type);
+        if ((stat_get(&f.bed.counts.absent) > before) != asked[i].absent)
+            fail_msg("%s: %s", asked[i].why, asked[i].name);
+    }
+    front_close(&f);
+}
+
+/* Names that come are known at once; more than there is room for are no filter. */
+static void known_names_grow(void **state)
+{
+    struct front f;
+    char *text = malloc(200000 * 32);
+    size_t n = 0;
+    (void)state;
+    assert_non_null(text);
+    front_open(&f, 1 << 20);
+    bed_load(&f.bed, "k.", "@ 300 SOA ns h 1 2 3 4 5\n@ 300 NS ns\n");
+    ask_name(&f, "no.k.", TYPE_A);
+    assert_int_equal(fill_now(&f), OK);
+    ask_name(&f, "new.k.", TYPE_A);
+    assert_int_equal(stat_get(&f.bed.counts.absent), 1);
+    bed_load(&f.bed, "k.", "@ 300 SOA ns h 2 2 3 4 5\n@ 300 NS ns\nnew 300 A 192.0.2.1\n");
+    ask_name(&f, "new.k.", TYPE_A);
+    assert_int_equal(stat_get(&f.bed.counts.absent), 1);
+    for (unsigned i = 0; i < 150000; i++)
+        n += (size_t)snprintf(text + n, 32, "n%u 300 A 192.0.2.1\n", i);
+    bed_load(&f.bed, "big.", "@ 300 SOA ns h 1 2 3 4 5\n@ 300 NS ns\n");
+    assert_int_equal(fill_now(&f), OK);
+    char *whole = malloc(n + 100);
+    assert_non_null(whole);
+    (void)snprintf(whole, n + 100, "@ 300 SOA ns h 2 2 3 4 5\n@ 300 NS ns\n%s", text);
+    bed_load(&f.bed, "big.", whole);
+    ask_name(&f, "no.k.", TYPE_A);              /* the table learns that it knows nothing */
+    uint64_t absent = stat_get(&f.bed.counts.absent);
+    assert_int_equal(fill_now(&f), ERR_NOTNOW);
+    ask_name(&f, "no2.k.", TYPE_A);
+    assert_int_equal(stat_get(&f.bed.counts.absent), absent);
+    free(whole);
+    free(text);
     front_close(&f);
 }
 
@@ -458,7 +560,7 @@ int main(void)
         cmocka_unit_test(other_names_stay), cmocka_unit_test(commits_drop_what_they_change), cmocka_unit_test(new_zone_is_seen),
         cmocka_unit_test(headers_stay),     cmocka_unit_test(said_is_kept),                  cmocka_unit_test(full_cache_keeps_answering),
         cmocka_unit_test(room_counts),      cmocka_unit_test(commits_change_what_they_must),
-        cmocka_unit_test(threads_share),
+        cmocka_unit_test(threads_share), cmocka_unit_test(known_names), cmocka_unit_test(known_names_grow),
         cmocka_unit_test(referrals_with_do),
         cmocka_unit_test(names_that_are_not_there_wait), cmocka_unit_test(bare_enclosers_are_known),
     };
