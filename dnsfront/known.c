@@ -209,7 +209,7 @@ MUST_USE enum err known_fill(struct known *n, struct changes *c, struct view *v,
 
 bool known_is_stale(const struct known *n, struct changes *c, struct view *v)
 {
-    stat_count drops = { 0 };
+    stat_count drops = 0;
     struct watch w = { .changes = c, .drops = &drops };
     uint64_t round;
     if (view_begin(v) != OK)
