@@ -25,7 +25,7 @@ MUST_USE enum err answerer_open(struct answerer **out, struct view *v, const str
     a->values = (struct option_values){ text_bytes(o->nsid, NSID_MAX), o->cookies };
     a->version = text_bytes(o->version, 255);
     if (v != NULL
-        && ((err = zones_open(&a->look.zones)) != OK
+        && ((err = zone_table_open(&a->look.zones)) != OK
             || (err = cursor_open(v, bytes_of_text("dns"), &a->look.cursor)) != OK)) {
         answerer_close(a);
         return err;
@@ -39,7 +39,7 @@ void answerer_close(struct answerer *a)
     if (a == NULL)
         return;
     cursor_close(a->look.cursor);
-    zones_close(a->look.zones);
+    zone_table_close(a->look.zones);
     free(a);
 }
 

@@ -49,7 +49,7 @@ static void put_opt(struct reply *r)
 static void put_tsig(struct reply *r, const struct tsig *tsig)
 {
     size_t start = r->w.len;
-    tsig_write_badkey(&r->w, tsig);
+    tsig_write_unsigned(&r->w, tsig, TSIG_BADKEY);
     if (r->w.full) {
         r->w.full = false;
         r->w.len = start;

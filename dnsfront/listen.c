@@ -124,3 +124,29 @@ MUST_USE enum err listen_socket(const struct listen_address *a, int type, int *o
     *out_fd = fd;
     return OK;
 }
+
+/* The kernel's own block goes back to it: only what it says about the interface is dropped where the route decides
+ * (link-local IPv6 needs it). */
+void listen_reply_from(struct msghdr *m)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(m);
+    if (c == NULL || (m->msg_flags & MSG_CTRUNC) != 0) {
+        m->msg_control = NULL;
+        m->msg_controllen = 0;
+        return;
+    }
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        info.ipi_ifindex = 0;
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+        m->msg_controllen = CMSG_SPACE(sizeof info);
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        if (!IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+            info.ipi6_ifindex = 0;
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+        m->msg_controllen = CMSG_SPACE(sizeof info);
+    }
+}

@@ -1,5 +1,5 @@
 /* Listening sockets of azoth-dns: one UDP and one TCP socket per address and worker, all of an address sharing its port
- * (SO_REUSEPORT), so that the kernel spreads the clients over the workers. */
+ * (SO_REUSEPORT), so that the kernel spreads the clients over the workers. azoth-core has one of each for core.dns. */
 #ifndef AZOTH_DNSFRONT_LISTEN_H
 #define AZOTH_DNSFRONT_LISTEN_H
 
@@ -26,6 +26,11 @@ MUST_USE enum err listen_once(const char *key, const struct listen_address *a, c
                               struct fault *fault);
 /* A bound, non-blocking socket; type SOCK_DGRAM, or SOCK_STREAM which listens. Owned by caller. ERR_NET. */
 MUST_USE enum err listen_socket(const struct listen_address *a, int type, int *out_fd, struct fault *fault);
+/* Room for what the kernel says with a datagram: one in_pktinfo or in6_pktinfo. */
+union listen_control { size_t align; uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))]; };
+/* m: as recvmsg filled it in, its control included: made the head of a reply, which leaves from the address that the query
+ * came to. */
+void listen_reply_from(struct msghdr *m);
 /* "127.0.0.1@53" */
 const char *listen_text(const struct listen_address *a, char *out, size_t cap);
 

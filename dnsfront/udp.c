@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Room for one in_pktinfo or in6_pktinfo. */
-union control { struct cmsghdr head; uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))]; };
 struct udp_socket { struct udp *udp; int fd; bool wildcard; struct event *readable; };
 
 struct udp {
@@ -24,7 +22,7 @@ struct udp {
     struct mmsghdr in[UDP_BATCH], out[UDP_BATCH];
     struct iovec in_iov[UDP_BATCH], out_iov[UDP_BATCH];
     struct sockaddr_in6 from[UDP_BATCH];
-    union control control[UDP_BATCH];
+    union listen_control control[UDP_BATCH];
     uint8_t query[UDP_BATCH][UDP_QUERY_MAX + 64];       /* a line more, or all would begin in the same set of the cache */
     uint8_t reply[UDP_BATCH][ANSWER_UDP_MAX];
 };
@@ -43,32 +41,6 @@ static int receive(struct udp *u, const struct udp_socket *s)
         n = recvmmsg(s->fd, u->in, UDP_BATCH, MSG_DONTWAIT, NULL);
     while (n < 0 && errno == EINTR);
     return n;
-}
-
-/* The reply leaves from the address that the query came to. The kernel's own block goes back to it: only what it says
- * about the interface is dropped where the route decides (link-local IPv6 needs it). */
-static void reply_from(struct msghdr *m)
-{
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    if (c == NULL || (m->msg_flags & MSG_CTRUNC) != 0) {
-        m->msg_control = NULL;
-        m->msg_controllen = 0;
-        return;
-    }
-    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-        struct in_pktinfo info;
-        memcpy(&info, CMSG_DATA(c), sizeof info);
-        info.ipi_ifindex = 0;
-        memcpy(CMSG_DATA(c), &info, sizeof info);
-        m->msg_controllen = CMSG_SPACE(sizeof info);
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-        struct in6_pktinfo info;
-        memcpy(&info, CMSG_DATA(c), sizeof info);
-        if (!IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-            info.ipi6_ifindex = 0;
-        memcpy(CMSG_DATA(c), &info, sizeof info);
-        m->msg_controllen = CMSG_SPACE(sizeof info);
-    }
 }
 
 /* The i-th datagram's query and client. Nothing, which is counted as dropped: cut off, from port 0, which no reply reaches,
@@ -137,7 +109,7 @@ static unsigned answer_one(struct udp *u, struct answerer *a, unsigned i, unsign
     out->msg_controllen = m->msg_controllen;
     out->msg_flags = m->msg_flags;
     if (out->msg_control != NULL)
-        reply_from(out);
+        listen_reply_from(out);
     return made + 1;
 }
 

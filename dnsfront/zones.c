@@ -7,7 +7,7 @@
 struct bare { uint64_t version, tick; uint32_t place; uint16_t key_len; uint8_t key[ZONES_KEY_MAX]; };
 struct zones { struct zone_entry slot[ZONES_SLOTS], once; struct bare bare[ZONES_BARE]; };      /* once: for what does not fit into a slot */
 
-MUST_USE enum err zones_open(struct zones **out)
+MUST_USE enum err zone_table_open(struct zones **out)
 {
     struct zones *z = calloc(1, sizeof *z);
     if (z == NULL)
@@ -16,7 +16,7 @@ MUST_USE enum err zones_open(struct zones **out)
     return OK;
 }
 
-void zones_close(struct zones *z) { free(z); }
+void zone_table_close(struct zones *z) { free(z); }
 
 /* No secret: nobody outside chooses where our zones are. */
 static uint32_t key_hash(struct bytes key) { return (uint32_t)hash_folded(0x2545f4914f6cdd1du, key); }

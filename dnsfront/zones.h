@@ -31,8 +31,8 @@ struct zone_entry {
     uint8_t header[ZONES_HEADER_MAX];
 };
 struct zones;
-MUST_USE enum err zones_open(struct zones **out);
-void zones_close(struct zones *z);                          /* NULL is fine */
+MUST_USE enum err zone_table_open(struct zones **out);
+void zone_table_close(struct zones *z);                          /* NULL is fine */
 /* The header of the zone whose apex is the ancestor of k with `depth` labels; borrowed until the next call or view_end.
  * NULL: there is none or it is broken, which the data promised not to be. */
 const struct zone_entry *zones_get(struct lookup *l, const struct rrkey *k, unsigned depth);
