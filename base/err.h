@@ -31,7 +31,8 @@
     X(EXISTS,   -22, "is there already")                                                \
     X(ROLE,     -23, "directory belongs to another role")                               \
     X(NOTNOW,   -24, "not possible in this state")                                      \
-    X(KEY,      -25, "encrypted with a key that is not here")
+    X(KEY,      -25, "encrypted with a key that is not here")                           \
+    X(STALE,    -26, "it has changed meanwhile")
 
 enum err {                      /* OK == 0; numbers never change once released */
     OK = 0,

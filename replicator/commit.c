@@ -159,6 +159,35 @@ enum err commit_settle(struct committer *c, struct fault *fault)
     return c->dirty && c->txn == NULL ? commit_recover(c, fault) : ERR_NOTNOW;
 }
 
+/* Notes of a history that is not the data's any more go. Where the log was lost, or the data comes from elsewhere, those of its
+ * past stay, but nobody knows whether they are all. */
+static enum err notes_join(struct committer *c, struct fault *fault)
+{
+    const struct head *h = &c->base.head;
+    struct log_txn *txn = NULL;
+    struct lognote last = { .seq = 0 };
+    uint64_t reach = 0, over;
+    enum err err = log_reader_begin(c->replay.reader);
+    if (err != OK)
+        return fault_set(fault, err, "cannot read the log: %s", err_text(err));
+    err = lognote_reach(c->replay.reader, &reach);
+    if (err == OK && (err = lognote_prev(c->replay.reader, (struct bytes){ 0 }, UINT64_MAX, UINT16_MAX, &last)) == ERR_NOTFOUND)
+        err = OK;
+    log_reader_end(c->replay.reader);
+    bool damaged = err != OK, foreign = last.seq > h->seq || last.epoch > h->epoch;
+    bool broken = damaged || foreign || c->lost || store_is_loaded(c->store, &over);
+    if (!broken || (!damaged && (reach == 0 || (!foreign && reach > h->seq))))
+        return OK;
+    if ((err = log_begin(c->store, &txn, fault)) != OK)
+        return err;
+    if ((err = lognote_cut(txn, h->epoch, h->seq, fault)) == OK)
+        err = lognote_reach_put(txn, h->seq + 1, false, fault);
+    if (err == OK)
+        return log_commit(txn, fault);
+    log_abort(txn);
+    return err;
+}
+
 enum err commit_open(struct committer **out, struct store *s, const struct node_key *key,
                      commit_told_fn *told, void *told_arg, struct fault *fault)
 {
@@ -199,7 +228,7 @@ enum err commit_open_keys(struct committer **out, struct store *s, const struct 
         || (err = replay_open(&c->replay, s, key->pub, fault)) != OK)
         goto failed;
     c->replay.keys = keys;
-    if ((err = commit_recover(c, fault)) != OK)
+    if ((err = commit_recover(c, fault)) != OK || (err = notes_join(c, fault)) != OK)
         goto failed;
     time_load(c);
     if ((err = epoch_begin(c, fault)) != OK)
@@ -226,11 +255,13 @@ void commit_drop_staged(struct committer *c)
     for (size_t i = 0; i < c->list_n; i++)
         free(c->list[i].record);
     joint_drop(&c->joint);
-    c->list_n = c->list_bytes = c->staged_bytes = c->signed_n = 0;
+    c->list_n = c->list_bytes = c->staged_bytes = c->note_bytes = c->signed_n = 0;
     c->staged = c->base;
     c->epoch = c->base.head.epoch;
     c->names_n = c->names_base;
 }
+
+void commit_drop(struct committer *c) { commit_drop_staged(c); }
 
 void commit_close(struct committer *c)
 {
@@ -256,7 +287,7 @@ uint64_t commit_epoch(const struct committer *c)
 
 size_t commit_staged_bytes(const struct committer *c)
 {
-    return c->staged_bytes;
+    return c->staged_bytes + c->note_bytes;
 }
 
 /* The log is ahead of the data. A full disk is certain to have left the data alone, so the log takes its records back, unless
@@ -270,7 +301,7 @@ static enum err take_back(struct committer *c, enum err why, bool told)
     return why == ERR_FULL ? ERR_STORE : why;
 }
 
-/* A large one could fill the disk with its data. A new epoch waits for the data too: whoever restores a backup over it looks
+/* A large one could fill the disk with its data (notes are not part of that: the log has them). A new epoch waits for the data too: whoever restores a backup over it looks
  * there, and not in the log, for the highest epoch that was ever told. Where nobody listens there is nothing to be early for. */
 static bool told_early(const struct committer *c)
 {

@@ -63,6 +63,12 @@ MUST_USE enum err commit_stage_kv(struct committer *c, const struct op *ops, siz
  * error: all staged are gone. Opens the store's transaction: a commit_flush must follow, also when nothing is staged. */
 MUST_USE enum err commit_peek(struct committer *c, struct bytes ns, struct bytes key, struct bytes *out,
                               struct fault *fault);
+/* Something to remember of a staged transaction (seq, as commit_stage gave it), in the log's commit that holds its records:
+ * there is one with the other, or neither (store.h: notes). Copied. Nothing when what was staged changed nothing. Errors as
+ * commit_stage's. */
+MUST_USE enum err commit_note(struct committer *c, struct bytes group, uint64_t seq, struct bytes note, struct fault *fault);
+/* Nothing is staged any more, nothing changed. */
+void commit_drop(struct committer *c);
 MUST_USE enum err commit_flush(struct committer *c, struct fault *fault);
 /* A transaction without ops that begins a new epoch; epoch: above commit_epoch. Nothing else may be staged. For
  * epoch.c; errors as commit_stage. */
@@ -73,7 +79,7 @@ MUST_USE enum err commit_stage_epoch(struct committer *c, uint64_t epoch, uint64
 MUST_USE enum err commit_raise_epoch(struct committer *c, uint64_t above, uint64_t *seq, struct fault *fault);
 /* Epoch of the next transaction. */
 uint64_t commit_epoch(const struct committer *c);
-/* Bytes of staged ops, for whoever decides when to flush. */
+/* Bytes of staged ops and notes, for whoever decides when to flush. */
 size_t commit_staged_bytes(const struct committer *c);
 /* Now, as core time: never below what any head said, also over restarts. */
 uint64_t commit_time_ms(struct committer *c);

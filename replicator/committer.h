@@ -49,7 +49,7 @@ struct committer {
     struct commit_began began;
     bool began_one;
     struct told *list;
-    size_t list_n, list_cap, list_bytes, staged_bytes;
+    size_t list_n, list_cap, list_bytes, staged_bytes, note_bytes;
     size_t signed_n;                    /* of list, those whose record is signed */
     struct joint joint;
     char names[STORE_NAMESPACES_MAX][STORE_NS_MAX + 1];     /* namespaces that exist or are staged */

@@ -41,9 +41,9 @@ static int metrics_page(void *arg, struct stat_page *page)
 
 static int health_page(void *arg, struct stat_page *page)
 {
-    (void)arg;
-    stat_print(page, "ok\n");
-    return 200;
+    const struct app *a = arg;
+    stat_print(page, "%s\n", a->watch.gone ? WATCH_GONE : "ok");
+    return a->watch.gone ? 503 : 200;
 }
 
 static int ready_page(void *arg, struct stat_page *page)

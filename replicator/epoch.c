@@ -109,7 +109,7 @@ static enum err begin_anew(struct committer *c, uint64_t *seq, struct fault *fau
     if (err == OK)
         err = log_begin(c->store, &c->log, fault);
     if (err == OK)
-        err = log_cut(c->log, 0, fault);
+        err = log_clear(c->log, fault);
     if (err != OK)
         return stage_failed(c, err);
     err = commit_stage_epoch(c, (epoch > c->lost_epoch ? epoch : c->lost_epoch) + 1, seq, fault);

@@ -196,6 +196,23 @@ enum err commit_stage(struct committer *c, const struct op *ops, size_t n, uint6
     return OK;
 }
 
+enum err commit_note(struct committer *c, struct bytes group, uint64_t seq, struct bytes note, struct fault *fault)
+{
+    enum err err = OK;
+    if (seq <= c->base.head.seq || c->list_n == 0)
+        return OK;
+    if (c->log == NULL)
+        err = log_begin(c->store, &c->log, fault);
+    if (err == OK)
+        err = lognote_reach_put(c->log, c->base.head.seq + 1, true, fault);
+    if (err == OK)
+        err = lognote_put(c->log, group, c->staged.head.epoch, seq, note, fault);
+    if (err != OK)
+        return stage_failed(c, err);
+    c->note_bytes += group.len + note.len;
+    return OK;
+}
+
 enum err commit_stage_epoch(struct committer *c, uint64_t epoch, uint64_t *seq, struct fault *fault)
 {
     struct store_state state;

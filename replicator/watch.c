@@ -56,6 +56,15 @@ void watch_look(struct watch *w, struct store *s, uint64_t now_ms)
     reader_look(w, now_ms);
 }
 
+static void gone_look(struct watch *w, struct store *s)
+{
+    bool was = w->gone;
+    w->gone = store_is_gone(s);
+    if (w->gone && !was)
+        log_error("store.gone", "dir=%s err=\"the store's files were removed under this process\" next=\"answers from what it has open, "
+                  "which ends with it: start it anew\"", store_dir(s));
+}
+
 bool watch_tick(struct watch *w, struct store *s, uint64_t now_ms)
 {
     const struct store_figures *f = &w->figures;
@@ -68,6 +77,7 @@ bool watch_tick(struct watch *w, struct store *s, uint64_t now_ms)
         log_info("store.readers", "cleared=%u", cleared);
     w->readers_cleared += cleared;
     watch_look(w, s, now_ms);
+    gone_look(w, s);
     say_mark("data", &w->data_mark, f->used_bytes, f->free_bytes, f->map_bytes);
     say_mark("log", &w->log_mark, f->log_used_bytes, f->log_free_bytes, f->log_map_bytes);
     reader_say(w, now_ms);

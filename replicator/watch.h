@@ -1,5 +1,6 @@
 /* What every daemon that writes keeps an eye on, once in 10 s: how full data and log are, readers that died, and a
- * reader that does not end (its view keeps the pages of all commits since from being used again: the file grows).
+ * reader that does not end (its view keeps the pages of all commits since from being used again: the file grows), and
+ * whether somebody removed the directory: all goes on then, but for nobody, so /healthz says no and the log an error.
  * The same lines and metrics on a core and on an edge. */
 #ifndef AZOTH_REPLICATOR_WATCH_H
 #define AZOTH_REPLICATOR_WATCH_H
@@ -10,12 +11,14 @@
 #define WATCH_EVERY_S 10
 #define WATCH_READER_MS 60000           /* an older view is told of, */
 #define WATCH_READER_LAG 10             /* when so many commits came meanwhile */
+#define WATCH_GONE "the store's files were removed, see the log"
 
 struct watch {                          /* zeroed at the start */
     unsigned data_mark, log_mark;       /* the last ones that were logged: 0, 70, 85, 95 */
     uint64_t reader, reader_since_ms;   /* the oldest open view, and when it was first seen */
     uint64_t reader_said_ms, readers_cleared;
     uint64_t reader_age_ms;
+    bool gone;                              /* store_is_gone, as of the last tick */
     struct store_figures figures;
 };
 /* Percent of the map in use (free pages are not): 0, 70, 85 or 95, what it has reached. */

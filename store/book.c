@@ -1,19 +1,27 @@
 #include "store/book.h"
 
+#include "base/file.h"
 #include "store/internal.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+
+#define NO_TABLE ((MDB_dbi)UINT32_MAX)      /* the writer's version does not know it */
 
 struct book {
     struct env *env;
     MDB_dbi table[BOOK_TABLES_MAX];
     size_t tables_n;
+    pthread_mutex_t writer;             /* held by the writing transaction: what env keeps about writing is its */
+    unsigned begins;                    /* of writing ones; under writer */
 };
-struct book_txn { struct book *book; MDB_txn *txn; bool writing; };
+struct book_txn { struct book *book; MDB_txn *txn; bool writing; struct room room; };
 struct book_cursor { MDB_cursor *mdb; };
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
-static int tables_open(struct book *b, const struct book_options *o)
+static int tables_make(struct book *b, const struct book_options *o)
 {
     MDB_txn *txn;
     int rc = env_write_begin(b->env, &txn);
@@ -25,8 +33,70 @@ static int tables_open(struct book *b, const struct book_options *o)
         mdb_txn_abort(txn);
         return rc;
     }
-    b->tables_n = o->tables_n;
     return env_write_commit(b->env, txn);
+}
+
+static int tables_find(struct book *b, const struct book_options *o)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(b->env->mdb, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < o->tables_n && rc == 0; i++) {
+        rc = mdb_dbi_open(txn, o->tables[i], 0, &b->table[i]);
+        if (rc == MDB_NOTFOUND) {
+            b->table[i] = NO_TABLE;
+            rc = 0;
+        }
+    }
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);         /* keeps what it opened */
+}
+
+/* Before and behind LMDB's own making of the files, which takes modes that readers of other users need. */
+static enum err keep_secret(const char *path, struct fault *fault)
+{
+    static const char *const names[] = { "data.mdb", "lock.mdb" };
+    char file[STORE_PATH_MAX];
+    if (chmod(path, 0700) != 0)
+        return fault_set(fault, ERR_IO, "cannot close %s to others: %s", path, strerror(errno));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (file_path(file, sizeof file, path, names[i]) == OK && chmod(file, 0600) != 0 && errno != ENOENT)
+            return fault_set(fault, ERR_IO, "cannot close %s to others: %s", file, strerror(errno));
+    return OK;
+}
+
+static enum err writing_open(struct book *b, const struct book_options *o, struct fault *fault)
+{
+    uint64_t map = o->map_size != 0 ? o->map_size : MAP_DEFAULT;
+    enum err err = folder_make(o->path, fault);
+    if (err == OK && o->secret)
+        err = keep_secret(o->path, fault);
+    if (err == OK)
+        err = env_open(&b->env, o->path, o->volatile_data ? MDB_NOSYNC : 0, map, fault);
+    if (err == OK && o->secret)
+        err = keep_secret(o->path, fault);
+    return err != OK ? err : lmdb_err(fault, tables_make(b, o), "open tables of", o->path);
+}
+
+static enum err reading_open(struct book *b, const struct book_options *o, struct fault *fault)
+{
+    char file[STORE_PATH_MAX];
+    struct stat st;
+    if (file_path(file, sizeof file, o->path, "data.mdb") != OK)
+        return ERR_LIMIT;
+    if (stat(file, &st) != 0)
+        return errno == ENOENT ? ERR_NOTFOUND
+                               : fault_set(fault, ERR_IO, "cannot look at %s: %s", file, strerror(errno));
+    enum err err = env_open(&b->env, o->path, MDB_RDONLY, o->map_size, fault);      /* 0: as the file says */
+    if (err != OK)
+        return err;
+    if (!env_has_slots(b->env))
+        return fault_set(fault, ERR_IO, "%s: lock.mdb cannot be written, so nobody would know of this reader", o->path);
+    return lmdb_err(fault, tables_find(b, o), "open tables of", o->path);
 }
 
 MUST_USE enum err book_open(struct book **out, const struct book_options *o, struct fault *fault)
@@ -38,11 +108,9 @@ MUST_USE enum err book_open(struct book **out, const struct book_options *o, str
         free(b);
         return ERR_LIMIT;
     }
-    enum err err = folder_make(o->path, fault);
-    if (err == OK)
-        err = env_open(&b->env, o->path, o->volatile_data ? MDB_NOSYNC : 0, o->map_size != 0 ? o->map_size : MAP_DEFAULT, fault);
-    if (err == OK)
-        err = lmdb_err(fault, tables_open(b, o), "open tables of", o->path);
+    (void)pthread_mutex_init(&b->writer, NULL);
+    b->tables_n = o->tables_n;
+    enum err err = o->read_only ? reading_open(b, o, fault) : writing_open(b, o, fault);
     if (err != OK) {
         book_close(b);
         return err;
@@ -56,33 +124,57 @@ void book_close(struct book *b)
     if (b == NULL)
         return;
     env_close(b->env);
+    (void)pthread_mutex_destroy(&b->writer);
     free(b);
 }
 
 /* --- transactions -------------------------------------------------------------------------------------------------- */
+static enum err write_begin(struct book_txn *t, struct fault *fault)
+{
+    struct book *b = t->book;
+    (void)pthread_mutex_lock(&b->writer);
+    /* a reader that was killed keeps what commits free until it is noticed */
+    if (b->begins++ % READERS_EVERY == 0)
+        (void)mdb_reader_check(b->env->mdb, NULL);
+    enum err err = room_begin(&t->room, b->env, fault);
+    if (err == OK)
+        err = lmdb_err(fault, env_write_begin(b->env, &t->txn), "write to", env_path(b->env));
+    if (err != OK)
+        (void)pthread_mutex_unlock(&b->writer);
+    return err;
+}
+
 MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_txn **out, struct fault *fault)
 {
+    if (mode == BOOK_WRITE && b->env->read_only)
+        return fault_set(fault, ERR_NOTNOW, "%s is open for reading", env_path(b->env));
     struct book_txn *t = calloc(1, sizeof *t);
     if (t == NULL)
         return ERR_NOMEM;
     t->book = b;
     t->writing = mode == BOOK_WRITE;
-    int rc = t->writing ? env_write_begin(b->env, &t->txn) : mdb_txn_begin(b->env->mdb, NULL, MDB_RDONLY, &t->txn);
-    if (rc != 0) {
+    enum err err = t->writing ? write_begin(t, fault)
+                 : lmdb_err(fault, mdb_txn_begin(b->env->mdb, NULL, MDB_RDONLY, &t->txn), "read", env_path(b->env));
+    if (err != OK) {
         free(t);
-        return lmdb_err(fault, rc, mode == BOOK_WRITE ? "write to" : "read", env_path(b->env));
+        return err;
     }
     *out = t;
     return OK;
 }
 
+static void txn_free(struct book_txn *t)
+{
+    if (t->writing)
+        (void)pthread_mutex_unlock(&t->book->writer);
+    free(t);
+}
+
 MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault)
 {
     struct env *e = t->book->env;
-    MDB_txn *txn = t->txn;
-    bool writing = t->writing;
-    free(t);
-    int rc = writing ? env_write_commit(e, txn) : mdb_txn_commit(txn);
+    int rc = t->writing ? env_write_commit(e, t->txn) : mdb_txn_commit(t->txn);
+    txn_free(t);
     return rc == 0 ? OK : commit_err(fault, rc, e);
 }
 
@@ -91,27 +183,63 @@ void book_abort(struct book_txn *t)
     if (t == NULL)
         return;
     mdb_txn_abort(t->txn);
-    free(t);
+    txn_free(t);
+}
+
+uint64_t book_txn_number(const struct book_txn *t)
+{
+    return mdb_txn_id(t->txn) - t->writing;         /* LMDB numbers a writing one by what it will make */
+}
+
+uint64_t book_newest(const struct book *b)
+{
+    MDB_envinfo info;
+    return mdb_env_info(b->env->mdb, &info) == 0 ? info.me_last_txnid : 0;
 }
 
 /* --- entries ------------------------------------------------------------------------------------------------------- */
+static MDB_dbi table_of(const struct book_txn *t, unsigned table)
+{
+    assert(table < t->book->tables_n);
+    return t->book->table[table];
+}
+
 MUST_USE enum err book_get(struct book_txn *t, unsigned table, struct bytes key, struct bytes *out)
 {
     MDB_val k = val_of(key), v;
-    if (key.len == 0 || key.len > BOOK_KEY_MAX)
+    if (key.len == 0 || key.len > BOOK_KEY_MAX || table_of(t, table) == NO_TABLE)
         return ERR_NOTFOUND;
-    int rc = mdb_get(t->txn, t->book->table[table], &k, &v);
+    int rc = mdb_get(t->txn, table_of(t, table), &k, &v);
     if (rc == 0)
         *out = bytes_of_val(v);
     return lmdb_err(NULL, rc, "read", "");
 }
 
-MUST_USE enum err book_put(struct book_txn *t, unsigned table, struct bytes key, struct bytes value, struct fault *fault)
+MUST_USE enum err book_put_reserved(struct book_txn *t, unsigned table, struct bytes key, struct bytes value,
+                                    struct fault *fault)
 {
     MDB_val k = val_of(key), v = val_of(value);
     if (key.len == 0 || key.len > BOOK_KEY_MAX || value.len > BOOK_VALUE_MAX)
         return fault_set(fault, ERR_LIMIT, "a key of %zu bytes with a value of %zu is over a limit", key.len, value.len);
-    return lmdb_err(fault, mdb_put(t->txn, t->book->table[table], &k, &v, 0), "write to", env_path(t->book->env));
+    return lmdb_err(fault, mdb_put(t->txn, table_of(t, table), &k, &v, 0), "write to", env_path(t->book->env));
+}
+
+static uint64_t pages_of_tables(void *arg)
+{
+    struct book_txn *t = arg;
+    uint64_t pages = 0;
+    for (size_t i = 0; i < t->book->tables_n; i++) {
+        MDB_stat st;
+        if (mdb_stat(t->txn, t->book->table[i], &st) == 0)
+            pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+    }
+    return pages;
+}
+
+MUST_USE enum err book_put(struct book_txn *t, unsigned table, struct bytes key, struct bytes value, struct fault *fault)
+{
+    enum err err = room_for_put(&t->room, value.len, pages_of_tables, t, fault);
+    return err != OK ? err : book_put_reserved(t, table, key, value, fault);
 }
 
 MUST_USE enum err book_del(struct book_txn *t, unsigned table, struct bytes key, struct fault *fault)
@@ -119,14 +247,14 @@ MUST_USE enum err book_del(struct book_txn *t, unsigned table, struct bytes key,
     MDB_val k = val_of(key);
     if (key.len == 0 || key.len > BOOK_KEY_MAX)
         return ERR_NOTFOUND;
-    int rc = mdb_del(t->txn, t->book->table[table], &k, NULL);
+    int rc = mdb_del(t->txn, table_of(t, table), &k, NULL);
     return rc == MDB_NOTFOUND ? ERR_NOTFOUND : lmdb_err(fault, rc, "write to", env_path(t->book->env));
 }
 
 MUST_USE enum err book_count(struct book_txn *t, unsigned table, uint64_t *out)
 {
-    MDB_stat st;
-    int rc = mdb_stat(t->txn, t->book->table[table], &st);
+    MDB_stat st = { .ms_entries = 0 };
+    int rc = table_of(t, table) == NO_TABLE ? 0 : mdb_stat(t->txn, table_of(t, table), &st);
     if (rc == 0)
         *out = st.ms_entries;
     return lmdb_err(NULL, rc, "read", "");
@@ -138,7 +266,7 @@ MUST_USE enum err book_cursor_open(struct book_txn *t, unsigned table, struct bo
     struct book_cursor *c = calloc(1, sizeof *c);
     if (c == NULL)
         return ERR_NOMEM;
-    int rc = mdb_cursor_open(t->txn, t->book->table[table], &c->mdb);
+    int rc = table_of(t, table) == NO_TABLE ? 0 : mdb_cursor_open(t->txn, table_of(t, table), &c->mdb);
     if (rc != 0) {
         free(c);
         return lmdb_err(NULL, rc, "read", "");
@@ -151,13 +279,16 @@ void book_cursor_close(struct book_cursor *c)
 {
     if (c == NULL)
         return;
-    mdb_cursor_close(c->mdb);
+    if (c->mdb != NULL)
+        mdb_cursor_close(c->mdb);
     free(c);
 }
 
 static enum err move(struct book_cursor *c, struct bytes key, MDB_cursor_op op, struct entry *out)
 {
     MDB_val k = val_of(key), v;
+    if (c->mdb == NULL)
+        return ERR_NOTFOUND;
     int rc = mdb_cursor_get(c->mdb, &k, &v, op);
     if (rc == 0)
         *out = (struct entry){ bytes_of_val(k), bytes_of_val(v) };
@@ -176,8 +307,14 @@ MUST_USE enum err book_last(struct book_cursor *c, struct entry *out) { return m
 MUST_USE enum err book_figures(struct book *b, struct book_figures *out)
 {
     MDB_envinfo info;
+    uint64_t pages;
+    enum err err = env_free_pages(b->env, false, &pages, NULL);
+    if (err != OK)
+        return err;
     if (mdb_env_info(b->env->mdb, &info) != 0)
         return ERR_STORE;
-    *out = (struct book_figures){ info.me_mapsize, (info.me_last_pgno + 1) * b->env->page_size };
+    *out = (struct book_figures){ info.me_mapsize, (info.me_last_pgno + 1) * b->env->page_size, pages * b->env->page_size };
     return OK;
 }
+
+bool book_is_broken(const struct book *b) { return atomic_load(&b->env->dead); }

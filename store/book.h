@@ -3,8 +3,11 @@
  *
  *     book_open ─► { book_begin ─► book_get, book_put, book_cursor ... ─► book_commit or book_abort } ... ─► book_close
  *
- * One process has it open, one thread at a time writes. Reading transactions may run in any thread beside that, each in
- * one; they are short: their state cannot be overwritten while they live. */
+ * One process writes, one of its threads at a time: book_begin waits for the other. Reading transactions may run in any
+ * thread beside that, each in one, and in other processes of the same user (read_only); they are short: their state
+ * cannot be overwritten while they live. A transaction ends in the thread in which it began.
+ *
+ * The last 5 % of the map are kept for deletes and for what book_put_reserved writes, so that a full book can be emptied. */
 #ifndef AZOTH_STORE_BOOK_H
 #define AZOTH_STORE_BOOK_H
 
@@ -20,8 +23,11 @@ struct book_options {
     const char *const *tables; size_t tables_n;     /* names; a table's place in this list is its number */
     uint64_t map_size;                      /* 0: 64 GiB; sparse */
     bool volatile_data;                     /* tests: no sync at all */
+    bool secret;                            /* folder 0700, files 0600; else 0750, 0640 and a lock file of 0660 */
+    bool read_only;                         /* beside the process that writes: nothing is made; tables it has not are empty */
 };
-/* ERR_LOCKED: this process has it open already. ERR_IO: no rights. ERR_FORMAT: not an environment of this LMDB. */
+/* ERR_LOCKED: this process has it open already. ERR_IO: no rights. ERR_FORMAT: not an environment of this LMDB.
+ * ERR_NOTFOUND: read_only, and there is none. */
 MUST_USE enum err book_open(struct book **out, const struct book_options *o, struct fault *fault);
 void book_close(struct book *b);            /* NULL is fine; no transaction is open */
 
@@ -31,11 +37,17 @@ MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_tx
 /* Of a writing transaction: all of it is on the disk, or nothing happened. ERR_FULL: no room. Frees t in every case. */
 MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault);
 void book_abort(struct book_txn *t);        /* NULL is fine; how a reading transaction ends */
+/* Of the state that t reads; one more with each commit. Of the newest state there is, also another process's. */
+uint64_t book_txn_number(const struct book_txn *t);
+uint64_t book_newest(const struct book *b);
 
 /* Borrowed until the transaction ends or writes. ERR_NOTFOUND. */
 MUST_USE enum err book_get(struct book_txn *t, unsigned table, struct bytes key, struct bytes *out);
 /* ERR_LIMIT: key empty or too long, value too long. ERR_FULL: no room; the transaction can only be aborted then. */
 MUST_USE enum err book_put(struct book_txn *t, unsigned table, struct bytes key, struct bytes value, struct fault *fault);
+/* The same for what makes a later delete possible: it may take what is kept for deletes. */
+MUST_USE enum err book_put_reserved(struct book_txn *t, unsigned table, struct bytes key, struct bytes value,
+                                    struct fault *fault);
 /* ERR_NOTFOUND: there was none. */
 MUST_USE enum err book_del(struct book_txn *t, unsigned table, struct bytes key, struct fault *fault);
 /* Entries of a table. */
@@ -51,7 +63,10 @@ MUST_USE enum err book_seek(struct book_cursor *c, struct bytes key, struct entr
 MUST_USE enum err book_next(struct book_cursor *c, struct entry *out);
 MUST_USE enum err book_last(struct book_cursor *c, struct entry *out);
 
-struct book_figures { uint64_t map_bytes, used_bytes; };
+/* used: pages that the file has, those that are free again included. */
+struct book_figures { uint64_t map_bytes, used_bytes, free_bytes; };
 MUST_USE enum err book_figures(struct book *b, struct book_figures *out);
+/* A write failed and cannot be taken back: every transaction fails until the book is opened anew. */
+bool book_is_broken(const struct book *b);
 
 #endif

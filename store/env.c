@@ -204,6 +204,13 @@ bool env_has_slots(const struct env *e)
     return mdb_env_info(e->mdb, &info) == 0 && info.me_numreaders > 0;     /* mdb_setup has taken one */
 }
 
+bool env_gone(const struct env *e)
+{
+    struct stat st;
+    int fd;
+    return mdb_env_get_fd(e->mdb, &fd) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 bool env_replaced(const struct env *e)
 {
     char file[STORE_PATH_MAX + 16];

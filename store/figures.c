@@ -137,6 +137,17 @@ bool store_is_broken(struct store *s)
     return dead;
 }
 
+bool store_is_gone(struct store *s)
+{
+    struct gen *g = store_gen_ref(s);
+    bool gone = env_gone(g->env);
+    store_gen_unref(s, g);
+    (void)pthread_mutex_lock(&s->mutex);
+    gone = gone || (s->log != NULL && env_gone(s->log));
+    (void)pthread_mutex_unlock(&s->mutex);
+    return gone;
+}
+
 unsigned store_clear_readers(struct store *s)
 {
     int dead = 0, log_dead = 0;

@@ -73,6 +73,7 @@ const char *env_path(const struct env *e);
 bool env_has_slots(const struct env *e);
 /* Another file stands under the path of the one that is open. */
 bool env_replaced(const struct env *e);
+bool env_gone(const struct env *e);                 /* its data file was removed: nobody else finds it any more */
 /* A short read transaction under env.lock; end releases the lock, keeping databases opened inside. */
 MUST_USE enum err env_read_begin(struct env *e, MDB_txn **out, struct fault *fault);
 void env_read_end(struct env *e, MDB_txn *txn);
@@ -163,7 +164,8 @@ struct store {
     _Atomic(struct gen *) gen;
     struct gen *fresh;
     struct env *log;                    /* opened at once for writing, when first wanted for reading */
-    MDB_dbi log_dbi;
+    MDB_dbi log_dbi, notes_dbi, notes_of_dbi;
+    bool has_notes;                     /* the last two are there: on a core */
     struct crew *crew;                  /* NULL when opened for reading */
     bool writing, log_writing;          /* a transaction is open; writing thread only */
     struct scrub *scrub;                /* NULL: none; writing thread only */
@@ -183,11 +185,36 @@ void scrub_note_out(struct scrub *s, struct bytes ns, struct bytes key, struct b
 void scrub_note_in(struct scrub *s, struct bytes ns, struct bytes key, struct bytes value);
 void scrub_txn_end(struct scrub *s, bool committed);
 
+/* --- room.c ------------------------------------------------------------------------------------------------------- */
+/* What a write transaction may still take of the map before only the reserve for deletes and meta is left. */
+struct room {
+    struct env *env;
+    uint64_t total, used;               /* pages at the begin of the transaction */
+    uint64_t free;                      /* of the used ones, those that may be taken; counted only when it matters */
+    bool counted;
+    uint64_t steps;                     /* pages that the puts so far would take if none was touched twice */
+};
+MUST_USE enum err room_begin(struct room *r, struct env *e, struct fault *fault);
+/* Before a put of len bytes. touched: pages of all trees that this transaction wrote to, asked only when needed. */
+MUST_USE enum err room_for_put(struct room *r, size_t len, uint64_t (*touched)(void *arg), void *arg,
+                               struct fault *fault);
+
 /* --- slog.c ------------------------------------------------------------------------------------------------------- */
 /* Opens DIR/log; an edge's log that a crash of the machine may have torn is thrown away first. */
 MUST_USE enum err log_open(struct store *s, struct fault *fault);
 void log_close(struct store *s);
 MUST_USE enum err log_ready(struct store *s, struct fault *fault);         /* opens it when it is not */
+/* Room for a record or note of len bytes. */
+MUST_USE enum err log_room(struct log_txn *t, size_t len, struct fault *fault);
+
+struct log_txn { struct store *s; MDB_txn *txn; MDB_cursor *cursor; uint64_t last; bool empty; struct room room; };
+struct log_reader { struct store *s; struct reader reader; MDB_cursor *cursor; };
+
+/* --- notes.c ------------------------------------------------------------------------------------------------------ */
+/* Opens the notes' databases, making them where `make` says so. LMDB's code; without them *there is false. */
+int notes_open(struct store *s, MDB_txn *txn, bool make, bool *there);
+/* Pages of their trees; UINT64_MAX: unknown. */
+uint64_t notes_pages(const struct log_txn *t);
 
 /* --- view.c ------------------------------------------------------------------------------------------------------- */
 enum cursor_at { AT_NOWHERE, AT_ENTRY, BEFORE_FIRST, BEHIND_LAST };
@@ -240,20 +267,5 @@ void env_readers(struct env *e, struct reader_figures *out);
 int free_pages_in(MDB_txn *txn, uint64_t below, uint64_t *out);
 /* Free pages; usable: only those that the next write transaction may take. */
 MUST_USE enum err env_free_pages(struct env *e, bool usable, uint64_t *out, struct fault *fault);
-
-
-/* --- room.c ------------------------------------------------------------------------------------------------------- */
-/* What a write transaction may still take of the map before only the reserve for deletes and meta is left. */
-struct room {
-    struct env *env;
-    uint64_t total, used;               /* pages at the begin of the transaction */
-    uint64_t free;                      /* of the used ones, those that may be taken; counted only when it matters */
-    bool counted;
-    uint64_t steps;                     /* pages that the puts so far would take if none was touched twice */
-};
-MUST_USE enum err room_begin(struct room *r, struct env *e, struct fault *fault);
-/* Before a put of len bytes. touched: pages of all trees that this transaction wrote to, asked only when needed. */
-MUST_USE enum err room_for_put(struct room *r, size_t len, uint64_t (*touched)(void *arg), void *arg,
-                               struct fault *fault);
 
 #endif

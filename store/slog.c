@@ -14,9 +14,6 @@
 #define LOG_KEY 10
 #define LOG_RECORD_MAX (CHUNK_MAX * 65536 - 4)
 
-struct log_txn { struct store *s; MDB_txn *txn; MDB_cursor *cursor; uint64_t last; bool empty; struct room room; };
-struct log_reader { struct store *s; struct reader reader; MDB_cursor *cursor; };
-
 static void key_write(uint8_t out[LOG_KEY], uint64_t seq, uint16_t chunk)
 {
     struct wr w = wr_over(out, LOG_KEY);
@@ -47,7 +44,10 @@ static enum err log_dbi_open(struct store *s, struct fault *fault)
     if (store_writable(s)) {
         if ((rc = mdb_txn_begin(s->log->mdb, NULL, 0, &txn)) != 0)
             return lmdb_err(fault, rc, "write", "log");
-        if ((rc = mdb_dbi_open(txn, LOG_DB, MDB_CREATE, &s->log_dbi)) == 0)
+        rc = mdb_dbi_open(txn, LOG_DB, MDB_CREATE, &s->log_dbi);
+        if (rc == 0)
+            rc = notes_open(s, txn, true, &s->has_notes);
+        if (rc == 0)
             rc = mdb_txn_commit(txn);
         else
             mdb_txn_abort(txn);
@@ -57,6 +57,8 @@ static enum err log_dbi_open(struct store *s, struct fault *fault)
     if (err != OK)
         return err;
     rc = mdb_dbi_open(txn, LOG_DB, 0, &s->log_dbi);
+    if (rc == 0)
+        rc = notes_open(s, txn, false, &s->has_notes);
     env_read_end(s->log, txn);
     return lmdb_err(fault, rc, "open", env_path(s->log));
 }
@@ -203,7 +205,15 @@ static uint64_t pages_touched(void *arg)
 {
     const struct log_txn *t = arg;
     MDB_stat st;
-    return mdb_stat(t->txn, t->s->log_dbi, &st) != 0 ? UINT64_MAX : st.ms_branch_pages + st.ms_leaf_pages;
+    uint64_t notes = notes_pages(t);
+    if (notes == UINT64_MAX || mdb_stat(t->txn, t->s->log_dbi, &st) != 0)
+        return UINT64_MAX;
+    return st.ms_branch_pages + st.ms_leaf_pages + notes;
+}
+
+MUST_USE enum err log_room(struct log_txn *t, size_t len, struct fault *fault)
+{
+    return room_for_put(&t->room, 2 * len, pages_touched, t, fault);        /* two chunks fill a page */
 }
 
 MUST_USE enum err log_append(struct log_txn *t, uint64_t seq, struct bytes record, struct fault *fault)
@@ -215,7 +225,7 @@ MUST_USE enum err log_append(struct log_txn *t, uint64_t seq, struct bytes recor
                          (unsigned long long)t->last);
     if (record.len > LOG_RECORD_MAX)
         return fault_set(fault, ERR_LIMIT, "log record of %zu bytes is too long", record.len);
-    if ((err = room_for_put(&t->room, 2 * record.len, pages_touched, t, fault)) != OK)      /* two chunks fill a page */
+    if ((err = log_room(t, record.len, fault)) != OK)
         return err;
     size_t at = 0, room = CHUNK_MAX - 4;
     for (uint16_t chunk = 0; err == OK && (chunk == 0 || at < record.len); chunk++, room = CHUNK_MAX) {
@@ -251,16 +261,28 @@ static enum err cut_tail(struct log_txn *t, uint64_t seq)
     }
 }
 
+static enum err drop_records(struct log_txn *t)
+{
+    int rc = mdb_drop(t->txn, t->s->log_dbi, 0);
+    return lmdb_err(NULL, rc != 0 ? rc : cursor_anew(t), "empty", "log");
+}
+
+MUST_USE enum err log_clear(struct log_txn *t, struct fault *fault)
+{
+    enum err err = drop_records(t);
+    t->last = 0;
+    t->empty = true;
+    return err == OK ? OK : fault_set(fault, err, "cannot empty %s: %s", env_path(t->s->log), err_text(err));
+}
+
 MUST_USE enum err log_cut(struct log_txn *t, uint64_t seq, struct fault *fault)
 {
     enum err err;
     uint64_t first = 0;
-    if ((err = seq_at(t->cursor, MDB_FIRST, &first)) == OK && first > seq) {
-        int rc = mdb_drop(t->txn, t->s->log_dbi, 0);
-        err = lmdb_err(NULL, rc != 0 ? rc : cursor_anew(t), "empty", "log");
-    } else if (err == OK) {
-        err = cut_tail(t, seq);
-    }
+    if ((err = seq_at(t->cursor, MDB_FIRST, &first)) == OK)
+        err = first > seq ? drop_records(t) : cut_tail(t, seq);
+    if (err == OK)
+        err = lognote_cut(t, UINT64_MAX, seq, NULL);
     if (err == OK)
         err = seq_at(t->cursor, MDB_LAST, &t->last);
     t->empty = t->last == 0;

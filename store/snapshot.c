@@ -3,9 +3,11 @@
  *     opening   "azoth-snapshot" | format u16 | length u32 | [role, head, head signature] | hash of all that
  *     chunk     entries u32 | raw u32 | stored u32 | hash | stored bytes                       ... each
  *     manifest  0 u32 | length u32 | manifest
- *     trailer   offset of the manifest's 0 u64 | hash of length and manifest | "azoth-snapshot-end" */
+ *     trailer   offset of the manifest's 0 u64 | hash of length and manifest | "azoth-snapshot-end"
+ *     book      of a core's backup (bookcopy.h) */
 #include "store/snapshot.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/msg.h"
+#include "store/bookcopy.h"
 #include "store/internal.h"
 
 #define MAGIC "azoth-snapshot"
@@ -223,7 +226,7 @@ struct snapshot_reader {
     uint8_t *table;                 /* rows of the chunks that came */
     size_t table_len, table_cap;
     uint64_t raw_before;
-    bool ended;
+    bool ended, has_book;
     uint8_t *end;                   /* length and manifest */
     struct snapshot_manifest manifest;
 };
@@ -300,11 +303,13 @@ static enum err end_look(const struct snapshot_reader *r, struct fault *fault)
 {
     struct stat st;
     uint8_t end[END_LEN];
+    static_assert(BOOKCOPY_END_LEN < END_LEN, "one look is enough");
     off_t here = lseek(r->fd, 0, SEEK_CUR);
     if (here < 0 || fstat(r->fd, &st) != 0 || !S_ISREG(st.st_mode))
         return OK;                  /* a pipe: seen when it gets there */
     if (st.st_size - here < TRAILER || pread(r->fd, end, END_LEN, st.st_size - END_LEN) != END_LEN ||
-        memcmp(end, END, END_LEN) != 0)
+        (memcmp(end, END, END_LEN) != 0
+         && memcmp(end + END_LEN - BOOKCOPY_END_LEN, BOOKCOPY_END, BOOKCOPY_END_LEN) != 0))
         return fault_set(fault, ERR_SHORT, "cut off after %lld bytes, or something was appended to it",
                          (long long)st.st_size);
     return OK;
@@ -342,6 +347,7 @@ void snapshot_reader_close(struct snapshot_reader *r)
 
 const struct snapshot_about *snapshot_reader_about(const struct snapshot_reader *r) { return &r->about; }
 const struct snapshot_manifest *snapshot_reader_manifest(const struct snapshot_reader *r) { return &r->manifest; }
+bool snapshot_reader_has_book(const struct snapshot_reader *r) { return r->has_book; }
 
 /* Two neighbours are longer than SNAPSHOT_CHUNK together, so the table stays small beside what was read. */
 static enum err row_keep(struct snapshot_reader *r, const uint8_t row[SNAPSHOT_ROW], const struct snapshot_chunk *c,
@@ -387,9 +393,24 @@ static bool same_about(const struct snapshot_about *a, const struct snapshot_abo
            memcmp(a->signed_head.sig, b->signed_head.sig, HEAD_SIG_LEN) == 0;
 }
 
+/* Behind the trailer: nothing, or a book. */
+static enum err behind_look(struct snapshot_reader *r, struct fault *fault)
+{
+    uint8_t magic[BOOKCOPY_MAGIC_LEN];
+    struct fault why = { "" };
+    enum err err = take(r, magic, 1, &why);
+    if (err == ERR_SHORT)
+        return OK;
+    if (err == OK && magic[0] == BOOKCOPY_MAGIC[0] && (err = take(r, magic + 1, sizeof magic - 1, &why)) == OK)
+        r->has_book = memcmp(magic, BOOKCOPY_MAGIC, sizeof magic) == 0;
+    if (err == ERR_IO)
+        return fault_set(fault, err, "%s", why.text);
+    return r->has_book ? OK : wrong(fault, "bytes behind its end");
+}
+
 static enum err trailer_check(struct snapshot_reader *r, uint64_t offset, size_t len, struct fault *fault)
 {
-    uint8_t have[TRAILER], want[TRAILER], hash[SNAPSHOT_HASH_LEN], more;
+    uint8_t have[TRAILER], want[TRAILER], hash[SNAPSHOT_HASH_LEN];
     struct wr w = wr_over(want, sizeof want);
     enum err err = take(r, have, TRAILER, fault);
     if (err != OK)
@@ -400,9 +421,7 @@ static enum err trailer_check(struct snapshot_reader *r, uint64_t offset, size_t
     wr_put(&w, END, END_LEN);
     if (memcmp(have, want, TRAILER) != 0)
         return wrong(fault, "its manifest or trailer");
-    err = take(r, &more, 1, NULL);
-    return err == ERR_SHORT ? OK : err == OK ? wrong(fault, "bytes behind its end")
-                                             : fault_set(fault, err, "cannot read: %s", strerror(errno));
+    return behind_look(r, fault);
 }
 
 /* Behind the manifest's 0, of which the next 8 bytes are read already. */

@@ -112,6 +112,8 @@ MUST_USE enum err snapshot_reader_next(struct snapshot_reader *r, const struct o
                                        struct fault *fault);
 /* Behind ERR_NOTFOUND only; borrowed until close. */
 const struct snapshot_manifest *snapshot_reader_manifest(const struct snapshot_reader *r);
+/* Behind ERR_NOTFOUND only: a book follows (a core's backup with its records); bookcopy_reader_open goes on from the same fd. */
+bool snapshot_reader_has_book(const struct snapshot_reader *r);
 
 /* --- into the store ------------------------------------------------------------------------------------------------ */
 /* Piece by piece, for who gets the chunks one after the other: a fresh generation of s is begun and one transaction opened,

@@ -122,7 +122,7 @@ static enum err open_current(struct store *s, struct gen **out, struct fault *fa
     return err;
 }
 
-static enum err log_empty(struct store *s, struct fault *fault);
+static enum err empty_log(struct store *s, struct fault *fault);
 
 static enum err open_existing(struct store *s, struct fault *fault)
 {
@@ -141,7 +141,7 @@ static enum err open_existing(struct store *s, struct fault *fault)
     remove_others(s->dir, g->number);
     (void)store_clear_readers(s);
     if ((err = log_open(s, fault)) == OK && g->loaded)
-        err = log_empty(s, fault);      /* what a crash between flip and emptying left is another state's */
+        err = empty_log(s, fault);      /* what a crash between flip and emptying left is another state's */
     return err;
 }
 
@@ -316,7 +316,7 @@ static void swap(struct store *s, struct gen *g, bool doom)
 
 /* The log is emptied only after the data that it may be ahead of is safe: a crash right behind that finds a store whose
  * log is empty, and the fresh generation is removed as one that `current` does not name. */
-static enum err log_empty(struct store *s, struct fault *fault)
+static enum err empty_log(struct store *s, struct fault *fault)
 {
     struct log_txn *t = NULL;
     int rc = s->volatile_data ? 0 : mdb_env_sync(atomic_load(&s->gen)->env->mdb, 1);
@@ -325,7 +325,7 @@ static enum err log_empty(struct store *s, struct fault *fault)
     enum err err = log_begin(s, &t, fault);
     if (err != OK)
         return err;
-    if ((err = log_cut(t, 0, fault)) != OK) {
+    if ((err = log_clear(t, fault)) != OK) {
         log_abort(t);
         return err;
     }
@@ -351,7 +351,7 @@ MUST_USE enum err store_fresh_begin(struct store *s, struct fault *fault)
     if (err != OK)
         return err;
     s->fresh->filled_fresh = true;
-    if ((err = log_empty(s, fault)) != OK)
+    if ((err = empty_log(s, fault)) != OK)
         store_fresh_drop(s);
     return err;
 }
@@ -413,7 +413,7 @@ MUST_USE enum err store_fresh_flip(struct store *s, struct fault *fault)
     if (!g->loading)
         return OK;
     g->loading = false;
-    if ((err = log_empty(s, fault)) != OK)
+    if ((err = empty_log(s, fault)) != OK)
         return fault_set(fault, err, "%s holds the loaded data, but the log of the old could not be emptied (%s); the next "
                          "start does it", s->dir, err_text(err));
     return OK;

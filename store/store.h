@@ -112,8 +112,10 @@ struct log_txn;
 MUST_USE enum err log_begin(struct store *s, struct log_txn **out, struct fault *fault);
 /* seq must be the last seq + 1 (any seq > 0 when the log is empty), else ERR_GAP. */
 MUST_USE enum err log_append(struct log_txn *t, uint64_t seq, struct bytes record, struct fault *fault);
-/* Removes every record after seq; log_cut(t, 0, ...) empties the log. */
+/* Removes every record after seq, and the notes that came with them. */
 MUST_USE enum err log_cut(struct log_txn *t, uint64_t seq, struct fault *fault);
+/* Removes all records; notes stay: what they say of the data may be true without them. */
+MUST_USE enum err log_clear(struct log_txn *t, struct fault *fault);
 /* Removes records with a lower seq than `before`, oldest first, at most some `chunks` pieces of 1,900 bytes in this call;
  * *more: some are left. The last record of the log is never removed. */
 MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, bool *more, struct fault *fault);
@@ -139,6 +141,37 @@ MUST_USE enum err log_reader_peek(struct log_reader *r, uint64_t seq, struct byt
  * ERR_BAD: chunks missing or wrong. */
 MUST_USE enum err log_reader_get(struct log_reader *r, uint64_t seq, uint8_t *buf, size_t cap, struct bytes *out,
                                  size_t *need);
+
+/* --- notes: what a core keeps beside its log, written in the log's own transactions -------------------------------
+ *
+ *     (epoch, seq) of a record ─► notes, each of a group of the writer's        found by seq, and by group and seq
+ *
+ * A note goes with its record: log_cut takes both back. It outlives it: log_trim and log_clear leave notes alone, which have
+ * a lognote_trim of their own. Whoever reads a group back to some seq asks lognote_reach whether that is all there was.
+ * An edge has none: writing gives ERR_NOTNOW, reading finds nothing. */
+#define NOTE_GROUP_MAX 64
+#define NOTE_MAX ((size_t)64 << 20)
+/* group: 1..NOTE_GROUP_MAX bytes. seq: that of a record appended in t, or one that is. ERR_LIMIT: too long. */
+MUST_USE enum err lognote_put(struct log_txn *t, struct bytes group, uint64_t epoch, uint64_t seq, struct bytes note,
+                              struct fault *fault);
+/* Removes notes after seq, and before them those of a higher epoch: of a history that is not the data's. */
+MUST_USE enum err lognote_cut(struct log_txn *t, uint64_t epoch, uint64_t seq, struct fault *fault);
+/* Removes notes before seq, oldest first, as log_trim; the reach moves to behind what is gone. */
+MUST_USE enum err lognote_trim(struct log_txn *t, uint64_t before, unsigned chunks, bool *more, struct fault *fault);
+/* From this seq on nothing is missing; first: unless that was said before. */
+MUST_USE enum err lognote_reach_put(struct log_txn *t, uint64_t seq, bool first, struct fault *fault);
+
+/* Between log_reader_begin and log_reader_end; borrowed until then. */
+struct lognote { uint64_t epoch, seq; uint16_t n; struct bytes group, front; size_t whole; };   /* n: of its seq's notes */
+/* 0: nothing was ever noted. */
+MUST_USE enum err lognote_reach(struct log_reader *r, uint64_t *seq);
+/* The group's first note at or behind seq (and n), its last before them. group empty: of all groups. ERR_NOTFOUND, ERR_BAD. */
+MUST_USE enum err lognote_next(struct log_reader *r, struct bytes group, uint64_t seq, uint16_t n, struct lognote *out);
+MUST_USE enum err lognote_prev(struct log_reader *r, struct bytes group, uint64_t seq, uint16_t n, struct lognote *out);
+/* All of it into buf, of at->whole bytes. ERR_BAD. */
+MUST_USE enum err lognote_read(struct log_reader *r, const struct lognote *at, uint8_t *buf);
+/* How many there are, and the bytes of their pages. */
+MUST_USE enum err lognote_size(struct log_reader *r, uint64_t *notes, uint64_t *bytes);
 
 /* --- generations ----------------------------------------------------------------------------------------------- */
 /* A fresh, empty generation to fill: store_begin and the log then work on it (the log is emptied), views stay on the
@@ -235,6 +268,8 @@ MUST_USE enum err view_ns_figures(struct view *v, struct bytes ns, struct ns_fig
 /* A write failed in a way that LMDB cannot take back: nothing more can be written before the store is opened anew. Any
  * thread. */
 bool store_is_broken(struct store *s);
+/* The files were removed from the folder while they are open: what is written goes with this process. */
+bool store_is_gone(struct store *s);
 /* Clears the slots of readers that died; how many. Call at start and every 10 s. */
 unsigned store_clear_readers(struct store *s);
 
