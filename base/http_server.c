@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -9,7 +10,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct connection { struct bufferevent *bev; uint64_t since_ms; bool held; };      /* bev: one reference of ours */
+struct connection {
+    struct bufferevent *bev;            /* one reference of ours */
+    uint64_t since_ms;
+    bool held;
+    bool has_head;                      /* of the request that is coming; what follows is its body */
+    uint8_t *head; size_t head_len;     /* with limits.room: HTTP_HEAD_MAX bytes, freed with the place */
+};
 struct http_server {
     struct event_base *base;
     struct http_limits limits;
@@ -23,6 +30,72 @@ struct http_server {
     unsigned open_n;
 };
 
+/* --- heads ----------------------------------------------------------------------------------------------------------- */
+/* The length of a head that is whole, with the empty line that ends it; 0: it is not. */
+static size_t head_end(const uint8_t *text, size_t len)
+{
+    for (size_t i = 1; i < len; i++)
+        if (text[i] == '\n' && (text[i - 1] == '\n' || (i > 1 && text[i - 1] == '\r' && text[i - 2] == '\n')))
+            return i + 1;
+    return 0;
+}
+
+/* evhttp looks at a request's length between head and body, but asks nobody: so the head is read here as well, as it comes in,
+ * and the limit of its connection is set before evhttp sees it. The argument of evhttp's own callbacks is that connection. */
+static void look_at_head(struct http_server *s, struct connection *c, const struct evbuffer *input, size_t from)
+{
+    struct evbuffer *buffer = (struct evbuffer *)(uintptr_t)input;
+    struct evbuffer_ptr at;
+    void *evcon = NULL;
+    bufferevent_event_cb on_event = NULL;
+    if (c->has_head || c->head == NULL || evbuffer_ptr_set(buffer, &at, from, EVBUFFER_PTR_SET) != 0)
+        return;
+    ev_ssize_t n = evbuffer_copyout_from(buffer, &at, c->head + c->head_len, HTTP_HEAD_MAX - c->head_len);
+    c->head_len += n > 0 ? (size_t)n : 0;
+    size_t end = head_end(c->head, c->head_len);
+    bufferevent_getcb(c->bev, NULL, NULL, &on_event, &evcon);
+    if (end == 0 || on_event == NULL || evcon == NULL)
+        return;
+    c->has_head = true;
+    evhttp_connection_set_max_body_size(evcon, s->limits.room(s->limits.room_arg, bytes_of(c->head, end)));
+}
+
+static struct connection *place_at(struct http_server *s, const struct bufferevent *bev)
+{
+    for (unsigned i = 0; i < s->open_n && bev != NULL; i++)
+        if (s->open[i].bev == bev)
+            return &s->open[i];
+    return NULL;
+}
+
+static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
+{
+    struct http_server *s = arg;
+    for (unsigned i = 0; i < s->open_n && info->n_added > 0; i++)
+        if (bufferevent_get_input(s->open[i].bev) == input)
+            look_at_head(s, &s->open[i], input, evbuffer_get_length(input) - info->n_added);
+}
+
+/* The request is whole; what is there already belongs to the next one. */
+static void next_head(struct http_server *s, struct evhttp_request *req)
+{
+    struct evhttp_connection *evcon = evhttp_request_get_connection(req);
+    struct connection *c = evcon != NULL ? place_at(s, evhttp_connection_get_bufferevent(evcon)) : NULL;
+    if (c == NULL || s->limits.room == NULL)
+        return;
+    evhttp_connection_set_max_body_size(evcon, s->limits.stranger);
+    c->has_head = false;
+    c->head_len = 0;
+    look_at_head(s, c, bufferevent_get_input(c->bev), 0);
+}
+
+/* --- places ---------------------------------------------------------------------------------------------------------- */
+static void place_free(struct connection *c)
+{
+    (void)bufferevent_decref(c->bev);
+    free(c->head);
+}
+
 /* evhttp limits neither the number of its connections nor the time that a slow one takes. So we hold a reference to each:
  * one whose callbacks are gone was freed by evhttp and gives up its place, one that is too old is told that its peer left. */
 static void sweep(struct http_server *s)
@@ -35,7 +108,7 @@ static void sweep(struct http_server *s)
         if (on_event != NULL && !c->held && now - c->since_ms > s->limits.life_ms) {
             bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
         } else if (on_event == NULL) {
-            (void)bufferevent_decref(c->bev);
+            place_free(c);
             *c = s->open[--s->open_n];
         }
     }
@@ -62,7 +135,10 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
     if (bev == NULL || s->open_n == HTTP_CONNECTIONS_MAX)
         return bev;
     bufferevent_incref(bev);
-    s->open[s->open_n++] = (struct connection){ .bev = bev, .since_ms = clock_mono_ms() };
+    s->open[s->open_n++] = (struct connection){ .bev = bev, .since_ms = clock_mono_ms(),
+                                                .head = s->limits.room != NULL ? malloc(HTTP_HEAD_MAX) : NULL };
+    if (s->limits.room != NULL)
+        (void)evbuffer_add_cb(bufferevent_get_input(bev), on_input, s);
     if (s->open_n == HTTP_CONNECTIONS_MAX)
         (void)evconnlistener_disable(s->listener);
     if (s->open_n == 1)
@@ -73,6 +149,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct http_server *s = arg;
+    next_head(s, req);
     s->on_request(s->arg, req);
 }
 
@@ -115,7 +192,7 @@ MUST_USE enum err http_server_open(struct http_server **out, struct event_base *
     }
     evhttp_set_allowed_methods(s->server, (uint16_t)limits->methods);
     evhttp_set_max_headers_size(s->server, limits->headers);
-    evhttp_set_max_body_size(s->server, limits->body);
+    evhttp_set_max_body_size(s->server, limits->room != NULL ? limits->stranger : limits->body);
     evhttp_set_timeout(s->server, limits->timeout_s);
     evhttp_set_bevcb(s->server, on_connection, s);
     evhttp_set_gencb(s->server, on_request, s);
@@ -141,10 +218,7 @@ static struct connection *place_of(struct http_server *s, struct evhttp_request 
 {
     struct evhttp_connection *evcon = evhttp_request_get_connection(req);
     struct bufferevent *bev = evcon != NULL ? evhttp_connection_get_bufferevent(evcon) : NULL;
-    for (unsigned i = 0; i < s->open_n && bev != NULL; i++)
-        if (s->open[i].bev == bev)
-            return &s->open[i];
-    return NULL;
+    return place_at(s, bev);
 }
 
 static void set_held(struct http_server *s, struct evhttp_request *req, bool held)
@@ -166,7 +240,7 @@ void http_server_close(struct http_server *s)
     if (s->server != NULL)
         evhttp_free(s->server);         /* frees its connections, which leaves our references */
     while (s->open_n > 0)
-        (void)bufferevent_decref(s->open[--s->open_n].bev);
+        place_free(&s->open[--s->open_n]);
     if (s->sweep != NULL)
         event_free(s->sweep);
     free(s);

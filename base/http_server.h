@@ -1,7 +1,7 @@
 /* libevent's evhttp with the limits that it lacks: a number of connections, and a time for each. For I/O shells only:
  * base/http.c (pages of a daemon) and the core's API.
  *
- *     accept ─► a place ─► request (its time begins anew) ─► hold ... reply ─► release ─► next request, or too old
+ *     accept ─► a place ─► head: room? ─► request (its time begins anew) ─► hold ... reply ─► release ─► next request, or too old
  *
  * While all places are taken, further connections wait in the listener's backlog. */
 #ifndef AZOTH_BASE_HTTP_SERVER_H
@@ -24,7 +24,13 @@ struct http_limits {
     /* Makes the bufferevent of a connection (TLS, say), BEV_OPT_CLOSE_ON_FREE; NULL: a plain one. */
     struct bufferevent *(*make)(struct event_base *base, void *arg);
     void *arg;
+    /* How large the body of a request may be, given its head as it came (request line and headers); asked before any of the
+     * body is waited for. NULL: body, for all. */
+    long (*room)(void *arg, struct bytes head);
+    void *room_arg;
+    long stranger;                  /* with room: as long as the head is not there, or longer than HTTP_HEAD_MAX */
 };
+#define HTTP_HEAD_MAX 16384
 
 /* A request that came whole. Exactly one reply must follow, at once or later. */
 typedef void http_request_fn(void *arg, struct evhttp_request *req);

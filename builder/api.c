@@ -1,4 +1,5 @@
 #include "builder/api_parts.h"
+#include "builder/pdns.h"
 
 #include "base/text.h"
 
@@ -35,9 +36,34 @@ static enum err percent_read(struct api_call *c, const char *text, size_t len, b
     return OK;
 }
 
-static const char *text_of(struct bytes b)          /* of percent_read, which ends it with a 0 */
+const char *api_text(struct bytes b)
 {
     return (const char *)b.ptr;
+}
+
+bool api_path_read(struct api_call *c, const char **rest, struct bytes *out)
+{
+    const char *from = *rest + 1;
+    size_t len = strcspn(from, "/");
+    enum err err = percent_read(c, from, len, false, out);
+    *rest = from + len;
+    if (err != OK)
+        (void)api_refuse(c, err == ERR_NOMEM ? 500 : 400, "%s",
+                         err == ERR_NOMEM ? err_text(err) : "the path is not percent-encoded");
+    return err == OK;
+}
+
+bool api_body_read(struct api_call *c, struct bytes body)
+{
+    json_error_t error;
+    c->json = json_loadb(body.len > 0 ? (const char *)body.ptr : "", body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (c->json == NULL)
+        (void)api_refuse(c, 400, "the body is no JSON: line %d, column %d: %s", error.line, error.column, error.text);
+    else if (!json_is_object(c->json))
+        (void)api_refuse(c, 400, "the body is no JSON object");
+    else
+        return true;
+    return false;
 }
 
 /* --- the query ------------------------------------------------------------------------------------------------------- */
@@ -64,11 +90,11 @@ bool api_query_read(struct api_call *c, const char *text, const struct api_param
             return false;
         }
         if (len > 0 && (place = parameter(params, n, name)) == NULL) {
-            (void)api_refuse(c, 400, "unknown parameter '%.100s'", text_of(name));
+            (void)api_refuse(c, 400, "unknown parameter '%.100s'", api_text(name));
             return false;
         }
         if (len > 0 && place->ptr != NULL) {
-            (void)api_refuse(c, 400, "parameter %.100s is given twice", text_of(name));
+            (void)api_refuse(c, 400, "parameter %.100s is given twice", api_text(name));
             return false;
         }
         if (len > 0)
@@ -86,7 +112,7 @@ static bool flag_read(const char *text, bool *out)
 
 bool api_flag_read(struct bytes text, bool *out)
 {
-    return flag_read(text.ptr != NULL ? text_of(text) : NULL, out);
+    return flag_read(text.ptr != NULL ? api_text(text) : NULL, out);
 }
 
 /* --- limits ---------------------------------------------------------------------------------------------------------- */
@@ -154,8 +180,8 @@ static enum api_next write_entry(struct api_call *c, const struct api_request *r
 {
     struct op *op = arena_take(&c->arena, sizeof *op);
     struct kv_cond *cond = arena_take(&c->arena, sizeof *cond);
-    const char *version = q->if_version.ptr != NULL ? text_of(q->if_version) : r->if_version;
-    const char *absent = q->if_absent.ptr != NULL ? text_of(q->if_absent) : r->if_absent;
+    const char *version = q->if_version.ptr != NULL ? api_text(q->if_version) : r->if_version;
+    const char *absent = q->if_absent.ptr != NULL ? api_text(q->if_absent) : r->if_absent;
     bool put = r->method == API_PUT;
     if (op == NULL || cond == NULL)
         return api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
@@ -183,7 +209,7 @@ static enum api_next read_entries(struct api_call *c, const struct query *q)
     if (!api_flag_read(q->json, &c->as_json))
         return api_refuse(c, 400, "json is 1 or 0");
     c->limit = API_LIST_DEFAULT;
-    if (q->limit.ptr != NULL && (text_number(text_of(q->limit), API_LIST_MAX, &c->limit) != OK || c->limit == 0))
+    if (q->limit.ptr != NULL && (text_number(api_text(q->limit), API_LIST_MAX, &c->limit) != OK || c->limit == 0))
         return api_refuse(c, 400, "limit is a number from 1 to %d", API_LIST_MAX);
     c->prefix = q->prefix;
     c->after = q->after;
@@ -226,7 +252,7 @@ static enum api_next route_kv(struct api_call *c, const struct api_request *r, c
     c->list = slash == NULL;
     if (r->method == API_GET)
         return read_entries(c, &q);
-    if (c->list || r->method == API_POST || r->method == API_OTHER)
+    if (c->list || (r->method != API_PUT && r->method != API_DELETE))
         return api_not_allowed(c, c->list ? "GET, HEAD" : "GET, HEAD, PUT, DELETE");
     return write_entry(c, r, &q);
 }
@@ -236,6 +262,8 @@ static const struct { const char *path; api_route_fn *take; } routes[] = {
     { "/v1/fleet", api_route_fleet },
     { "/v1/changes", api_route_changes },
     { "/v1/cluster", api_route_cluster },
+    { "/v1/zones", api_route_zones },
+    { "/v1/tsig", api_route_tsig },
 };
 
 enum api_next api_begin(struct api_call *c, const struct api_request *r, const struct api_keys *keys)
@@ -243,10 +271,18 @@ enum api_next api_begin(struct api_call *c, const struct api_request *r, const s
     *c = (struct api_call){ .reply = { .status = 500, .type = "application/json" } };
     arena_init(&c->arena);
     const struct api_key *who = api_keys_find(keys, r->key);
+    bool pdns = strncmp(r->path, "/api", 4) == 0 && (r->path[4] == '\0' || r->path[4] == '/');     /* has errors of its own */
+    if (who == NULL && pdns)
+        return pdns_begin(c, r, NULL);
     if (who == NULL)
         return api_refuse(c, 401, r->key == NULL ? "header X-API-Key is missing" : "this key is not known");
     c->known = true;
     c->who = *who;
+    c->author.via = VIA_API;
+    (void)snprintf(c->author.name, sizeof c->author.name, "%s", who->name);
+    (void)snprintf(c->author.address, sizeof c->author.address, "%s", r->client != NULL ? r->client : "");
+    if (pdns)
+        return pdns_begin(c, r, who);
     if (who->read_only && r->method != API_GET)
         return api_refuse(c, 403, "this key may read only");
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
@@ -259,6 +295,10 @@ enum api_next api_begin(struct api_call *c, const struct api_request *r, const s
 
 void api_call_release(struct api_call *c)
 {
+    if (c->drop != NULL)
+        c->drop(c);
+    if (c->change != NULL)
+        change_release(c->change);
     json_decref(c->json);
     arena_release(&c->arena);
     *c = (struct api_call){ .json = NULL };

@@ -6,6 +6,8 @@
  *               ─► API_FLEET ─► api_fleet ─────────────────────────► reply
  *               ─► API_CHANGES ─► api_changes, again and again ────► reply
  *               ─► API_ORDER ─► core_cluster.h ... told ─► api_ordered ─► reply
+ *               ─► API_WORK ──► c->work, in a reading thread ──────► reply, or API_CHANGE
+ *               ─► API_CHANGE ► changer_put ... told ─► c->finish ─► reply (?wait=: when the fleet has it), or API_WORK
  *
  *     GET    /v1/kv/NS                    list: ?prefix= &after= &limit=
  *     GET    /v1/kv/NS/KEY                the value's bytes; ?json=1: an object
@@ -15,6 +17,7 @@
  *     GET    /v1/fleet                    every listed node
  *     GET    /v1/changes/SEQ              who has it: ?wait=5s &quorum=100 &all=1 &epoch=E
  *     POST   /v1/cluster/raise-epoch, /v1/cluster/rotate-key
+ *     /v1/zones, /v1/tsig                 doc/openapi.yaml has all of it
  *
  * Keys in paths and queries are percent-encoded bytes, and in a query + is a space. In JSON, key64 and value64 hold
  * base64 where key and value hold text. Errors are {"error": "..."}; azoth-core(8) lists the status codes. */
@@ -23,22 +26,31 @@
 
 #include "base/arena.h"
 #include "builder/api_keys.h"
+#include "builder/change.h"
 #include "builder/kv.h"
 #include "replicator/fleet.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #define API_BODY_MAX ((size_t)4 << 20)      /* a value of 1 MiB in base64 fits, and files of operations */
+#define API_STRANGER_MAX ((size_t)64 << 10) /* of those whose key may not write: their bodies are not waited for */
+#define API_IMPORT_MAX ((size_t)256 << 20)  /* a zone file */
+#define API_HEADERS_MAX 6
 #define API_LIST_DEFAULT 1000
 #define API_LIST_MAX 10000
 #define API_WAIT_MAX_MS 60000
+#define API_WAIT_DEFAULT_MS 5000
 #define API_NAMES_MAX 1000                  /* of nodes that lack a change, in one reply */
 
-enum api_method { API_GET, API_PUT, API_DELETE, API_POST, API_OTHER };
+enum api_method { API_GET, API_PUT, API_DELETE, API_POST, API_PATCH, API_OPTIONS, API_OTHER };     /* GET: HEAD too */
 struct api_request {
     enum api_method method;
     const char *path, *query;                       /* as sent, percent-encoded; query NULL: none */
     const char *key, *if_version, *if_absent;       /* headers X-API-Key, X-Azoth-If-...; NULL: not sent */
+    bool head;                                      /* HEAD: the shell leaves the body out */
+    const char *accept;                             /* header Accept; NULL: not sent */
+    const char *client;                             /* address of whoever asks; NULL: not known */
     struct bytes body;                              /* borrowed until the reply is there */
 };
 
@@ -46,14 +58,22 @@ struct api_reply {
     int status;
     const char *type;                   /* Content-Type */
     const char *allow;                  /* with 405: the methods; else NULL */
+    struct api_header { const char *name, *value; } headers[API_HEADERS_MAX];       /* more of them */
+    unsigned headers_n;
     bool versioned;                     /* version goes into X-Azoth-Epoch and X-Azoth-Seq */
     struct kv_version version;
     struct bytes body;                  /* owned by the call */
 };
 
-enum api_next { API_REPLY, API_READ, API_WRITE, API_FLEET, API_CHANGES, API_ORDER };
+enum api_next { API_REPLY, API_READ, API_WRITE, API_FLEET, API_CHANGES, API_ORDER, API_CHANGE, API_WORK };
 enum api_order { API_RAISE_EPOCH, API_ROTATE_KEY };
 struct api_changes { uint64_t epoch, seq, wait_ms; unsigned quorum; bool all; };    /* epoch 0: the core's; quorum: per cent */
+struct api_call;
+/* What work may use, in its thread: view is begun for the call. stop: the core ends, long work should too. */
+struct journal;
+struct api_work { struct source *source; struct store *store; struct view *view; struct journal *journal; uint64_t now_s; const atomic_bool *stop; };
+typedef enum api_next api_work_fn(struct api_call *c, const struct api_work *w);        /* API_REPLY or API_CHANGE */
+typedef enum api_next api_finish_fn(struct api_call *c);                                /* API_REPLY or API_WORK */
 struct api_call {
     struct arena arena;
     json_t *json;                       /* what ops borrow from */
@@ -64,6 +84,15 @@ struct api_call {
     bool list, as_json;
     struct api_changes changes;         /* API_CHANGES */
     enum api_order order;               /* API_ORDER */
+    struct change *change;              /* API_CHANGE: in the arena; released with the call */
+    api_finish_fn *finish;              /* it is told; in the loop thread */
+    bool told;                          /* it was; the shell's */
+    bool wait;                          /* then until the fleet has it, as changes says (its epoch and seq are the change's) */
+    api_work_fn *work;                  /* API_WORK */
+    bool slow;                          /* whole zones: in the other thread, so that short work does not wait for it */
+    void *own;                          /* of those who made finish and work; in the arena */
+    void (*drop)(struct api_call *c);   /* gives back what own has beside the arena; NULL: nothing */
+    struct author author;               /* of changes: who asks, through api */
     bool known;
     struct api_key who;                 /* when known; a copy: the keys may be read anew while a write waits for its commit */
     struct api_reply reply;
@@ -76,8 +105,11 @@ void api_read(struct api_call *c, struct view *v);
 /* c->txn.result is there. */
 void api_written(struct api_call *c);
 void api_fleet(struct api_call *c, const struct fleet *f, uint64_t now_us);
-/* false: it is not done, and the reply is to be asked for later. last: there is a reply in any case. */
+/* false: it is not done, and the reply is to be asked for later. last: there is a reply in any case. Behind a change: what
+ * is told of the fleet joins the members of its reply. */
 bool api_changes(struct api_call *c, const struct fleet *f, uint64_t now_us, bool last);
+/* c->change was told. true: c->changes waits for it. */
+bool api_will_wait(struct api_call *c);
 /* The order is done, or not: epoch and seq as core_cluster.h tells them; key_id: of the new cluster key. */
 struct api_ordered { enum err err; const char *why; uint64_t epoch, seq, key_id; };
 void api_ordered(struct api_call *c, const struct api_ordered *o);

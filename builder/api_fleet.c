@@ -10,11 +10,6 @@
 #define QUORUM_ALL 100
 
 /* --- requests -------------------------------------------------------------------------------------------------------- */
-static const char *text_of(struct bytes b)          /* of api_query_read, which ends it with a 0 */
-{
-    return (const char *)b.ptr;
-}
-
 enum api_next api_route_fleet(struct api_call *c, const struct api_request *r, const char *rest)
 {
     if (*rest != '\0')
@@ -25,7 +20,7 @@ enum api_next api_route_fleet(struct api_call *c, const struct api_request *r, c
 }
 
 /* "100" or "100%": the latter is written 100%25 in a query. */
-static bool quorum_read(struct bytes text, unsigned *out)
+bool api_quorum_read(struct bytes text, unsigned *out)
 {
     char digits[8];
     uint64_t n = QUORUM_ALL;
@@ -55,11 +50,11 @@ enum api_next api_route_changes(struct api_call *c, const struct api_request *r,
         return API_REPLY;
     if (text_number(rest + 1, INT64_MAX, &q->seq) != OK)
         return api_refuse(c, 400, "the path is /v1/changes/SEQ");
-    if (epoch.ptr != NULL && (text_number(text_of(epoch), INT64_MAX, &q->epoch) != OK || q->epoch == 0))
+    if (epoch.ptr != NULL && (text_number(api_text(epoch), INT64_MAX, &q->epoch) != OK || q->epoch == 0))
         return api_refuse(c, 400, "epoch is a number from 1 on");
-    if (wait.ptr != NULL && (text_duration(text_of(wait), &q->wait_ms) != OK || q->wait_ms > API_WAIT_MAX_MS))
+    if (wait.ptr != NULL && (text_duration(api_text(wait), &q->wait_ms) != OK || q->wait_ms > API_WAIT_MAX_MS))
         return api_refuse(c, 400, "wait is a time up to %d s, such as 5s or 500ms", API_WAIT_MAX_MS / 1000);
-    if (!quorum_read(quorum, &q->quorum))
+    if (!api_quorum_read(quorum, &q->quorum))
         return api_refuse(c, 400, "quorum is a share from 0 to 100 per cent");
     if (!api_flag_read(all, &q->all))
         return api_refuse(c, 400, "all is 1 or 0");
@@ -93,7 +88,9 @@ static void page_reply(struct api_call *c, struct stat_page *page)
         (void)api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
         return;
     }
-    c->reply = (struct api_reply){ .status = 200, .type = "application/json", .body = body };
+    c->reply.status = c->change != NULL ? c->reply.status : 200;        /* 201 stays */
+    c->reply.type = "application/json";
+    c->reply.body = body;
 }
 
 /* text: printable ASCII. */
@@ -189,13 +186,29 @@ bool api_changes(struct api_call *c, const struct fleet *f, uint64_t now_us, boo
     if (!done && !last)
         return false;
     stat_page_init(&page);
-    stat_print(&page, "{\"epoch\":%" PRIu64 ",\"seq\":%" PRIu64 ",\"known\":%s,\"nodes\":%zu,\"have\":%zu,\"need\":%zu,\"missing\":[",
-               q->epoch, q->seq, has.known ? "true" : "false", has.nodes, has.have, need);
+    if (c->change != NULL)
+        stat_print(&page, "%.*s,", (int)c->reply.body.len - 1, (const char *)c->reply.body.ptr);    /* api_will_wait has looked at it */
+    else
+        stat_print(&page, "{\"epoch\":%" PRIu64 ",\"seq\":%" PRIu64 ",", q->epoch, q->seq);
+    stat_print(&page, "\"known\":%s,\"nodes\":%zu,\"have\":%zu,\"need\":%zu,\"missing\":[", has.known ? "true" : "false",
+               has.nodes, has.have, need);
     put_names(&page, q, f, now_us, true);
     stat_print(&page, "],\"absent\":[");
     put_names(&page, q, f, now_us, false);
     stat_print(&page, "],\"done\":%s}", done ? "true" : "false");
     page_reply(c, &page);
+    return true;
+}
+
+bool api_will_wait(struct api_call *c)
+{
+    const struct change_result *r = &c->change->result;
+    const struct api_reply *reply = &c->reply;
+    if (!c->wait || r->end != CHANGE_DONE || c->change->dry_run || reply->status >= 300 || reply->body.len < 3
+        || reply->body.ptr[reply->body.len - 1] != '}')
+        return false;
+    c->changes.epoch = r->epoch;
+    c->changes.seq = r->seq;
     return true;
 }
 

@@ -1,68 +1,29 @@
-#include "builder/api_http.h"
+#include "builder/api_shell.h"
 
 #include "base/clock.h"
-#include "base/http_server.h"
-#include "base/log.h"
-#include "builder/api.h"
 #include "builder/api_tls.h"
 #include "builder/core.h"
-#include "builder/core_cluster.h"
 #include "builder/core_fleet.h"
-#include "builder/kv_writer.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <inttypes.h>
-#include <openssl/ssl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define HEADERS_MAX 8192            /* a key of 500 bytes, each as %XX, fits thrice */
 #define TIMEOUT_S 30
 #define LIFE_MS 60000               /* to send a request or take a reply, at most */
-#define PARKED_LOOK_MS 250          /* whose time is over, and whose peer is gone */
 #define REFUSED_BURST 10            /* lines per 10 s about keys that are not known */
 
-static const int statuses[] = { 200, 400, 401, 403, 404, 405, 409, 412, 413, 500, 503, 507 };
-#define STATUSES_N (sizeof statuses / sizeof statuses[0])
-
-/* One request that is being answered. */
-struct asked {
-    struct api_call call;
-    enum api_next kind;
-    struct core_cluster_result order;       /* API_ORDER, when it is told */
-    struct evhttp_request *req;
-    struct api_http *api;
-    struct asked *next;             /* in api->done, or api->parked */
-    uint64_t until_ms;              /* parked */
-};
-
-struct api_http {
-    struct api_http_options o;
-    struct api_keys *keys;
-    SSL_CTX *tls;                   /* NULL: plain HTTP */
-    struct view *view;
-    struct kv_writer *writer;
-    struct http_server *server;
-    struct log_brake brake;
-    stat_count replies[STATUSES_N];
-    struct asked *parked;           /* API_CHANGES */
-    unsigned parked_n;
-    struct event *look;             /* at those */
-    uint64_t look_ms;               /* it is due then; 0: it is not waiting */
-    struct event *ready;            /* made active by the writing thread */
-    pthread_mutex_t lock;           /* of what follows */
-    struct asked *done, **done_end;
-};
+static const int statuses[API_STATUSES] = { 200, 201, 204, 400, 401, 403, 404, 405, 409, 410, 412, 413, 422, 500, 503, 507 };
 
 /* --- replies --------------------------------------------------------------------------------------------------------- */
 static void count(struct api_http *a, int status)
 {
-    for (size_t i = 0; i < STATUSES_N; i++)
+    for (size_t i = 0; i < API_STATUSES; i++)
         if (statuses[i] == status)
             stat_add(&a->replies[i], 1);
 }
@@ -88,11 +49,14 @@ static void tell(struct asked *q)
 static void put_headers(struct evkeyvalq *headers, const struct api_reply *r)
 {
     char number[24];
-    (void)evhttp_add_header(headers, "Content-Type", r->type);
+    if (r->type != NULL)
+        (void)evhttp_add_header(headers, "Content-Type", r->type);
     if (r->status == 401)
         (void)evhttp_add_header(headers, "WWW-Authenticate", "X-API-Key");
     if (r->allow != NULL)
         (void)evhttp_add_header(headers, "Allow", r->allow);
+    for (unsigned i = 0; i < r->headers_n; i++)
+        (void)evhttp_add_header(headers, r->headers[i].name, r->headers[i].value);
     if (!r->versioned)
         return;
     (void)snprintf(number, sizeof number, "%" PRIu64, r->version.epoch);
@@ -101,24 +65,45 @@ static void put_headers(struct evkeyvalq *headers, const struct api_reply *r)
     (void)evhttp_add_header(headers, "X-Azoth-Seq", number);
 }
 
-/* Sends the reply and frees q. evhttp keeps a request whose peer is gone until now. */
-static void reply(struct asked *q)
+static void asked_free(struct asked *q)
+{
+    api_call_release(&q->call);
+    free(q);
+}
+
+/* evhttp has sent the body, or given it up. */
+static void on_sent(const void *body, size_t len, void *arg)
+{
+    struct asked *q = arg;
+    (void)body;
+    q->api->sending -= len;
+    asked_free(q);
+}
+
+/* evhttp keeps a request whose peer is gone until now. The body is sent from where it is: zones are large. */
+void api_http_reply(struct asked *q)
 {
     const struct api_reply *r = &q->call.reply;
     struct evbuffer *body = evbuffer_new();
+    struct evhttp_request *req = q->req;
+    bool taken = false;
     tell(q);
-    http_server_release(q->api->server, q->req);
+    http_server_release(q->api->server, req);
     count(q->api, r->status);
-    if (body == NULL || evbuffer_add(body, r->body.ptr, r->body.len) != 0) {
-        evhttp_send_error(q->req, HTTP_INTERNAL, NULL);
-    } else {
-        put_headers(evhttp_request_get_output_headers(q->req), r);
-        evhttp_send_reply(q->req, r->status, NULL, body);
-    }
+    if (body != NULL)
+        put_headers(evhttp_request_get_output_headers(req), r);
+    if (body != NULL && r->body.len > 0)
+        taken = evbuffer_add_reference(body, r->body.ptr, r->body.len, on_sent, q) == 0;
+    if (taken)
+        q->api->sending += r->body.len;
+    if (body == NULL || (r->body.len > 0 && !taken))
+        evhttp_send_error(req, HTTP_INTERNAL, NULL);
+    else
+        evhttp_send_reply(req, r->status, NULL, body);      /* q may be gone behind this */
     if (body != NULL)
         evbuffer_free(body);
-    api_call_release(&q->call);
-    free(q);
+    if (!taken)
+        asked_free(q);
 }
 
 /* Any thread. */
@@ -145,10 +130,45 @@ static void on_order(void *arg, const struct core_cluster_result *result)
     done_put(q->api, q);
 }
 
+static void on_change(void *arg, struct change *change)
+{
+    struct asked *q = arg;
+    (void)change;
+    done_put(q->api, q);
+}
+
+static void on_worked(struct asked *q)
+{
+    done_put(q->api, q);
+}
+
 static void take_order(struct asked *q)
 {
     const struct core_cluster_result *r = &q->order;
     api_ordered(&q->call, &(struct api_ordered){ r->err, fault_text(&r->fault, r->err), r->epoch, r->seq, r->key_id });
+}
+
+/* Goes on with what a step said; each call of it ends one step. */
+static void go_on(struct asked *q, enum api_next next);
+
+static void take_done(struct asked *q)
+{
+    switch (q->kind) {
+    case API_ORDER:
+        take_order(q);
+        api_http_reply(q);
+        break;
+    case API_WRITE:
+        api_written(&q->call);
+        api_http_reply(q);
+        break;
+    case API_CHANGE:
+        q->call.told = true;
+        go_on(q, q->call.finish(&q->call));
+        break;
+    default:
+        go_on(q, q->worked);
+    }
 }
 
 static void reply_done(struct api_http *a)
@@ -160,11 +180,7 @@ static void reply_done(struct api_http *a)
     (void)pthread_mutex_unlock(&a->lock);
     while (q != NULL) {
         struct asked *next = q->next;
-        if (q->kind == API_ORDER)
-            take_order(q);
-        else
-            api_written(&q->call);
-        reply(q);
+        take_done(q);
         q = next;
     }
 }
@@ -175,87 +191,6 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     reply_done(arg);
 }
 
-/* --- those who wait for the fleet ------------------------------------------------------------------------------------- */
-/* evhttp does not look at a connection whose request is being answered. */
-static bool peer_is_gone(const struct asked *q)
-{
-    struct evhttp_connection *evcon = evhttp_request_get_connection(q->req);
-    if (evcon == NULL)
-        return true;
-    struct pollfd p = { .fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon)), .events = POLLRDHUP };
-    return p.fd < 0 || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0);
-}
-
-static void look_later(struct api_http *a, uint64_t now_ms)
-{
-    uint64_t ms = PARKED_LOOK_MS;
-    for (const struct asked *q = a->parked; q != NULL; q = q->next) {
-        uint64_t left = q->until_ms > now_ms ? q->until_ms - now_ms : 0;
-        ms = left < ms ? left : ms;
-    }
-    const struct timeval tv = { 0, (suseconds_t)ms * 1000 };
-    if (a->parked == NULL || (a->look_ms != 0 && a->look_ms <= now_ms + ms))
-        return;                     /* never later than it stands: who comes must not hold it off */
-    a->look_ms = now_ms + ms;
-    (void)event_add(a->look, &tv);
-}
-
-static void on_look(evutil_socket_t fd, short what, void *arg)
-{
-    struct api_http *a = arg;
-    struct asked **at = &a->parked, *q;
-    struct fleet *fleet = core_fleet_look(a->o.core->fleet);
-    uint64_t now_ms = clock_mono_ms();
-    (void)fd, (void)what;
-    a->look_ms = 0;
-    while ((q = *at) != NULL) {
-        if (!api_changes(&q->call, fleet, clock_mono_us(), now_ms >= q->until_ms || peer_is_gone(q))) {
-            at = &q->next;
-            continue;
-        }
-        *at = q->next;
-        a->parked_n--;
-        reply(q);
-    }
-    look_later(a, now_ms);
-}
-
-void api_http_moved(struct api_http *a)
-{
-    if (a->parked != NULL)
-        event_active(a->look, EV_TIMEOUT, 0);
-}
-
-/* true: it has its reply already. */
-static bool park(struct api_http *a, struct asked *q)
-{
-    uint64_t now_ms = clock_mono_ms();
-    if (api_changes(&q->call, core_fleet_look(a->o.core->fleet), clock_mono_us(), q->call.changes.wait_ms == 0))
-        return true;
-    if (a->parked_n == API_PARKED_MAX) {
-        api_fail(&q->call, 503, "too many requests wait for changes; ask again without wait, or later");
-        return true;
-    }
-    http_server_hold(a->server, q->req);
-    q->until_ms = now_ms + q->call.changes.wait_ms;
-    q->next = a->parked;
-    a->parked = q;
-    a->parked_n++;
-    look_later(a, now_ms);
-    return false;
-}
-
-static void unpark_all(struct api_http *a)
-{
-    while (a->parked != NULL) {
-        struct asked *q = a->parked;
-        a->parked = q->next;
-        a->parked_n--;
-        api_fail(&q->call, 503, "the core is ending");
-        reply(q);
-    }
-}
-
 /* --- requests -------------------------------------------------------------------------------------------------------- */
 static enum api_method method_of(const struct evhttp_request *req)
 {
@@ -263,6 +198,8 @@ static enum api_method method_of(const struct evhttp_request *req)
     case EVHTTP_REQ_PUT: return API_PUT;
     case EVHTTP_REQ_DELETE: return API_DELETE;
     case EVHTTP_REQ_POST: return API_POST;
+    case EVHTTP_REQ_PATCH: return API_PATCH;
+    case EVHTTP_REQ_OPTIONS: return API_OPTIONS;
     case EVHTTP_REQ_GET:
     case EVHTTP_REQ_HEAD: return API_GET;
     default: return API_OTHER;
@@ -275,10 +212,16 @@ static enum api_next begin(struct asked *q)
     struct evbuffer *input = evhttp_request_get_input_buffer(q->req);
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(q->req);
     const char *path = evhttp_uri_get_path(uri);
+    struct evhttp_connection *evcon = evhttp_request_get_connection(q->req);
     size_t len = evbuffer_get_length(input);
+    char *client = NULL;
+    uint16_t port = 0;
+    if (evcon != NULL)
+        evhttp_connection_get_peer(evcon, &client, &port);
     struct api_request r = {
         .method = method_of(q->req), .path = path != NULL ? path : "", .query = evhttp_uri_get_query(uri),
-        .key = evhttp_find_header(headers, "X-API-Key"),
+        .key = evhttp_find_header(headers, "X-API-Key"), .client = client,
+        .head = evhttp_request_get_command(q->req) == EVHTTP_REQ_HEAD, .accept = evhttp_find_header(headers, "Accept"),
         .if_version = evhttp_find_header(headers, "X-Azoth-If-Version"),
         .if_absent = evhttp_find_header(headers, "X-Azoth-If-Absent"),
         .body = bytes_of(len > 0 ? evbuffer_pullup(input, -1) : NULL, len),
@@ -314,19 +257,28 @@ static bool give_order(struct api_http *a, struct asked *q)
     return false;
 }
 
-static void on_request(void *arg, struct evhttp_request *req)
+static void give_change(struct asked *q)
 {
-    struct api_http *a = arg;
-    struct asked *q = calloc(1, sizeof *q);
-    if (q == NULL) {
-        evhttp_send_error(req, HTTP_INTERNAL, NULL);
+    struct api_http *a = q->api;
+    if (a->o.put == NULL) {
+        api_fail(&q->call, 503, "there are no records here");
+        api_http_reply(q);
         return;
     }
-    q->api = a;
-    q->req = req;
-    switch (q->kind = begin(q)) {
+    q->call.change->told = on_change;
+    q->call.change->told_arg = q;
+    http_server_hold(a->server, q->req);
+    a->o.put(a->o.changer, q->call.change);
+}
+
+static void go_on(struct asked *q, enum api_next next)
+{
+    struct api_http *a = q->api;
+    switch (q->kind = next) {
     case API_REPLY:
-        break;
+        if (!q->call.told || !api_will_wait(&q->call) || api_waits_park(a, q))
+            api_http_reply(q);
+        return;
     case API_READ:
         read_now(q);
         break;
@@ -334,19 +286,46 @@ static void on_request(void *arg, struct evhttp_request *req)
         api_fleet(&q->call, core_fleet_look(a->o.core->fleet), clock_mono_us());
         break;
     case API_CHANGES:
-        if (!park(a, q))
+        if (!api_waits_park(a, q))
             return;
         break;
     case API_WRITE:
-        http_server_hold(a->server, req);
+        http_server_hold(a->server, q->req);
         kv_writer_put(a->writer, &q->call.txn);
         return;
     case API_ORDER:
         if (!give_order(a, q))
             return;
         break;
+    case API_CHANGE:
+        give_change(q);
+        return;
+    case API_WORK:
+        if (a->o.source == NULL) {
+            api_fail(&q->call, 503, "there are no records here");
+            break;
+        }
+        if (q->call.slow && a->sending > API_SENDING_MAX) {
+            api_fail(&q->call, 503, "large replies are still being sent; ask again later");
+            break;
+        }
+        http_server_hold(a->server, q->req);
+        api_lanes_put(a->lanes, q);
+        return;
     }
-    reply(q);
+    api_http_reply(q);
+}
+
+static void on_request(void *arg, struct evhttp_request *req)
+{
+    struct asked *q = calloc(1, sizeof *q);
+    if (q == NULL) {
+        evhttp_send_error(req, HTTP_INTERNAL, NULL);
+        return;
+    }
+    q->api = arg;
+    q->req = req;
+    go_on(q, begin(q));
 }
 
 /* --- keys and TLS ---------------------------------------------------------------------------------------------------- */
@@ -396,26 +375,23 @@ void api_http_reload(struct api_http *a)
 /* --- start and end --------------------------------------------------------------------------------------------------- */
 MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_options *o, struct fault *fault)
 {
-    const struct http_limits plain = {
-        .methods = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_POST
-                 | EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS,       /* these two get their 405 as JSON */
-        .headers = HEADERS_MAX, .body = (long)API_BODY_MAX, .timeout_s = TIMEOUT_S, .life_ms = LIFE_MS,
-    };
-    struct http_limits limits = plain;
     struct api_http *a = calloc(1, sizeof *a);
+    struct http_limits limits = {
+        .methods = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_POST
+                 | EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS,       /* the last gets its 405 as JSON */
+        .headers = HEADERS_MAX, .room = api_room, .room_arg = a, .stranger = (long)API_STRANGER_MAX, .timeout_s = TIMEOUT_S, .life_ms = LIFE_MS,
+    };
     enum err err;
     if (a == NULL)
         return ERR_NOMEM;
     a->o = *o;
     a->done_end = &a->done;
     (void)pthread_mutex_init(&a->lock, NULL);
-    if ((a->ready = event_new(o->base, -1, 0, on_ready, a)) == NULL
-        || (a->look = event_new(o->base, -1, 0, on_look, a)) == NULL) {
-        err = ERR_NOMEM;
-        goto failed;
-    }
-    if ((err = keys_load(a, &a->keys, fault)) != OK || (err = api_tls_load(&a->tls, a->o.cert, a->o.key, fault)) != OK
+    const struct api_lanes_options lanes = { .store = o->store, .source = o->source, .done = on_worked };
+    err = (a->ready = event_new(o->base, -1, 0, on_ready, a)) != NULL ? api_waits_open(a) : ERR_NOMEM;
+    if (err != OK || (err = keys_load(a, &a->keys, fault)) != OK || (err = api_tls_load(&a->tls, a->o.cert, a->o.key, fault)) != OK
         || (err = view_open(o->store, &a->view, fault)) != OK
+        || (err = api_lanes_open(&a->lanes, &lanes, fault)) != OK
         || (err = kv_writer_open(&a->writer, o->committer, o->queue, on_told, a)) != OK)
         goto failed;
     if (a->tls != NULL) {
@@ -437,8 +413,10 @@ void api_http_end(struct api_http *a)
 {
     http_server_pause(a->server);
     kv_writer_stop(a->writer);
-    unpark_all(a);
+    api_lanes_stop(a->lanes);
+    reply_done(a);                  /* a reply may ask for more: that is refused by now */
     reply_done(a);
+    api_waits_end(a);
 }
 
 void api_http_close(struct api_http *a)
@@ -447,17 +425,20 @@ void api_http_close(struct api_http *a)
         return;
     if (a->writer != NULL)
         kv_writer_stop(a->writer);
-    unpark_all(a);
-    reply_done(a);                  /* each request has had its reply when evhttp goes */
+    if (a->lanes != NULL)
+        api_lanes_stop(a->lanes);
+    reply_done(a);
+    reply_done(a);
+    api_waits_end(a);               /* each request has had its reply when evhttp goes */
     http_server_close(a->server);
+    api_lanes_close(a->lanes);
     kv_writer_close(a->writer);
     view_close(a->view);
     api_keys_free(a->keys);
     SSL_CTX_free(a->tls);
     if (a->ready != NULL)
         event_free(a->ready);
-    if (a->look != NULL)
-        event_free(a->look);
+    api_waits_close(a);
     (void)pthread_mutex_destroy(&a->lock);
     free(a);
 }
@@ -483,12 +464,12 @@ void api_http_metrics(const struct api_http *a, struct stat_page *p)
     const struct kv_writer_stats *s = kv_writer_stats(a->writer);
     char label[32];
     stat_head(p, "azoth_core_api_requests_total", "counter", "API requests answered, by status");
-    for (size_t i = 0; i < STATUSES_N; i++) {
+    for (size_t i = 0; i < API_STATUSES; i++) {
         (void)snprintf(label, sizeof label, "status=\"%d\"", statuses[i]);
         stat_value(p, "azoth_core_api_requests_total", label, stat_get(&a->replies[i]));
     }
     stat_head(p, "azoth_core_api_waiting", "gauge", "requests that wait for a change to reach the fleet");
-    stat_value(p, "azoth_core_api_waiting", NULL, a->parked_n);
+    stat_value(p, "azoth_core_api_waiting", NULL, a->waits.n);
     stat_head(p, "azoth_core_api_writes_total", "counter", "transactions of the API, by how they ended");
     stat_value(p, "azoth_core_api_writes_total", "end=\"done\"", stat_get(&s->done));
     stat_value(p, "azoth_core_api_writes_total", "end=\"refused\"", stat_get(&s->refused));

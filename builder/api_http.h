@@ -10,8 +10,11 @@
 
 #define API_PARKED_MAX 32           /* half of the server's connections */
 
+struct change;
+struct changer;
 struct core;
 struct event_base;
+struct source;
 struct api_http;
 struct api_http_options {               /* strings: borrowed until api_http_close */
     struct event_base *base;
@@ -20,6 +23,9 @@ struct api_http_options {               /* strings: borrowed until api_http_clos
     struct store *store;
     struct committer *committer;
     struct queue *queue;
+    struct source *source;              /* zones, records and keys, read by the API's own threads */
+    struct changer *changer;            /* where changes of zones go, by changer_put; put NULL: none are taken */
+    void (*put)(struct changer *ch, struct change *c);
     struct core *core;                  /* whose fleet is told of, and whom orders are for */
 };
 

@@ -26,8 +26,41 @@ bool api_query_read(struct api_call *c, const char *query, const struct api_para
 bool api_flag_read(struct bytes text, bool *out);
 enum api_next api_not_allowed(struct api_call *c, const char *allow);
 
+bool api_quorum_read(struct bytes text, unsigned *out);                 /* a share in per cent; not given: 100 */
+const char *api_text(struct bytes b);       /* of api_query_read and api_path_read, which end it with a 0; NULL: not given */
+/* One step of a path: rest is at a slash; what stands up to the next one is decoded into *out, and rest moves there.
+ * false: the reply says why. */
+bool api_path_read(struct api_call *c, const char **rest, struct bytes *out);
+/* The body as JSON into c->json: an object. false: the reply says why. */
+bool api_body_read(struct api_call *c, struct bytes body);
+
+/* --- changes (api_change.c) -------------------------------------------------------------------------------------- */
+/* Makes c->change of that kind, with its author and what each change takes in its query: ?dry_run= &force= &if_serial= &wait=
+ * &timeout=. more: parameters of the route's own. c->finish is api_change_reply. false: the reply says why. */
+bool api_change_begin(struct api_call *c, const struct api_request *r, enum change_kind kind, struct bytes apex,
+                      const struct api_param *more, size_t n);
+/* What a change that was told is answered with: {"epoch", "seq", "changed", "serial", "warnings"}, or the error. */
+enum api_next api_change_reply(struct api_call *c);
+/* The status of a change that was told: 200, 201, 4xx, 5xx. And the object of an error: {"error", "errors"}; NULL: out of memory. */
+int api_change_status(const struct change *c);
+json_t *api_change_error(const struct change *c);
+/* The text with what is not printable ASCII as ?, and {"error": that}; NULL: out of memory. */
+json_t *api_plain_text(const char *text);
+json_t *api_error_object(const char *text);
+/* The reply for something that could not be read: 404, 500, 507 ... */
+enum api_next api_work_failed(struct api_call *c, enum err err, const struct fault *fault);
+
+/* --- zones (api_zones.c) ------------------------------------------------------------------------------------------ */
+/* Text of a zone's or owner's name, final dot optional. false: the reply says why. */
+bool api_zone_name_read(struct api_call *c, struct bytes text, struct name *out);
+/* A path below /v1/zones/NAME. rest: what follows: empty, or from a slash on. */
+typedef enum api_next api_zone_fn(struct api_call *c, const struct api_request *r, const struct name *apex, const char *rest);
+api_zone_fn api_zone_rrsets, api_zone_import, api_zone_export, api_zone_rebuild;
+api_zone_fn api_zone_log, api_zone_diff, api_zone_rollback;         /* api_history.c */
+
 /* rest: what follows the route's own part of the path: empty, or from a slash on. */
 typedef enum api_next api_route_fn(struct api_call *c, const struct api_request *r, const char *rest);
-api_route_fn api_route_fleet, api_route_changes, api_route_cluster;
+api_route_fn api_route_fleet, api_route_changes, api_route_cluster, api_route_zones, api_route_tsig;
+api_route_fn api_route_pdns;                /* api_pdns.c */
 
 #endif

@@ -23,14 +23,19 @@ enum api_next api_object(struct api_call *c, int status, json_t *object)
     return API_REPLY;
 }
 
-static json_t *error_object(const char *text)
+json_t *api_plain_text(const char *text)
 {
     char plain[1024];
     (void)snprintf(plain, sizeof plain, "%s", text);
     for (char *p = plain; *p != '\0'; p++)          /* it may quote what the client sent */
         if (*p < 0x20 || *p > 0x7e)
             *p = '?';
-    return json_pack("{s:s}", "error", plain);
+    return json_string(plain);
+}
+
+json_t *api_error_object(const char *text)
+{
+    return json_pack("{s:o}", "error", api_plain_text(text));
 }
 
 enum api_next api_refuse(struct api_call *c, int status, const char *format, ...)
@@ -40,7 +45,7 @@ enum api_next api_refuse(struct api_call *c, int status, const char *format, ...
     va_start(ap, format);
     (void)vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    return api_object(c, status, error_object(text));
+    return api_object(c, status, api_error_object(text));
 }
 
 void api_put_bytes(struct api_call *c, json_t *o, const char *name, struct bytes b)
@@ -56,6 +61,12 @@ void api_put_bytes(struct api_call *c, json_t *o, const char *name, struct bytes
     (void)snprintf(name64, sizeof name64, "%s64", name);
     (void)sodium_bin2base64(text, cap, b.ptr, b.len, sodium_base64_VARIANT_ORIGINAL);
     (void)json_object_set_new(o, name64, json_stringn(text, cap - 1));
+}
+
+enum api_next api_work_failed(struct api_call *c, enum err err, const struct fault *fault)
+{
+    int status = err == ERR_NOTFOUND ? 404 : err == ERR_NOTNOW ? 503 : err == ERR_FULL ? 507 : 500;
+    return api_refuse(c, status, "%s", fault_text(fault, err));
 }
 
 /* --- reads ----------------------------------------------------------------------------------------------------------- */
@@ -205,7 +216,7 @@ static void refused(struct api_call *c)
                    kv_text(key, sizeof key, op->key),
                    r->present ? kind == KV_IF_ABSENT ? "is there, its version is " : "its version is " : "no such key",
                    r->present ? version : "");
-    json_t *o = error_object(text);
+    json_t *o = api_error_object(text);
     if (o != NULL) {
         (void)json_object_set_new(o, "ns", json_stringn((const char *)op->ns.ptr, op->ns.len));
         api_put_bytes(c, o, "key", op->key);

@@ -1,5 +1,6 @@
 /* A zone as a difference: its records laid out anew, and its parent's at and below its apex, against the store. */
 #include "builder/build.h"
+#include "builder/serial.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -195,13 +196,28 @@ static enum err guard_shrink(const struct survey *s, const struct zone *z, const
     free(fresh.v);
     if (lost * 2 <= total)
         return OK;
-    if (o->kind == ZONE_SECONDARY) {
+    if (o->kind == ZONE_SECONDARY && !o->strict) {
         complain_warning(c, 0, "%" PRIu64 " of %" PRIu64 " RRsets go", lost, total);
         return OK;
     }
     complain_error(c, 0, "%" PRIu64 " of %" PRIu64 " RRsets would go, more than half of the zone: force it if that is meant",
                    lost, total);
     return ERR_REFUSED;
+}
+
+/* Secondaries do not fetch a zone whose serial went back (RFC 1982). It is published all the same. */
+static void warn_of_serial(const struct name *apex, struct view *v, const struct blobs *fresh, struct complaints *c)
+{
+    struct zone_header before, after;
+    uint32_t a, b;
+    size_t i = 0;
+    struct rrkey_parts p;
+    while (i < fresh->n && (rrkey_split(fresh->v[i].key, &p) != OK || p.slot != RRSLOT_ZONE))
+        i++;
+    if (i == fresh->n || zone_header_get(name_bytes(apex), v, &before) != OK || zone_header_read(fresh->v[i].value, &after) != OK
+        || zone_header_serial(&before, &a) != OK || zone_header_serial(&after, &b) != OK || !serial_later(a, b))
+        return;
+    complain_warning(c, 0, "the serial goes back from %" PRIu32 " to %" PRIu32 ": secondaries will not fetch the zone", a, b);
 }
 
 /* --- building ------------------------------------------------------------------------------------------------- */
@@ -238,6 +254,8 @@ static enum err lay_all(struct zone *z, const struct survey *s, const struct zon
     enum err err = owners_make(z, &owners, c);
     if (err == OK) {
         guards_check(z, &owners, c);
+        if (o->now_s > 0)
+            guards_signatures(z, &owners, o->now_s, c);
         err = c->errors_n > 0 ? ERR_REFUSED : layout_init(&l, z, &owners, arena, c);
     }
     if (err == OK) {
@@ -270,8 +288,64 @@ enum err zone_build(struct zone *z, struct view *v, const struct zone_build_opti
         err = diff_run(s.old.v, s.old.n, fresh.v, fresh.n, out);
     if (err == OK)
         err = guard_shrink(&s, z, out, o, c);
+    if (err == OK && out->n > 0 && s.is_hosted)
+        warn_of_serial(&z->apex, v, &fresh, c);
     if (err == ERR_REFUSED && c->errors_n > 0)
         err = refused(c, fault);
+    if (err != OK)
+        out->n = 0;
+    blobs_release(&fresh);
+    survey_release(&s);
+    return err;
+}
+
+static struct name lower_name(struct bytes apex)
+{
+    struct name name = { .len = (uint8_t)apex.len };
+    memcpy(name.wire, apex.ptr, apex.len);
+    name_lower(name.wire, name.len);
+    return name;
+}
+
+/* --- a zone without data -------------------------------------------------------------------------------------- */
+static enum err lay_empty(const struct survey *s, const struct name *apex, enum zone_kind kind, struct arena *arena,
+                          struct blobs *fresh, struct fault *fault)
+{
+    uint8_t value[32], key[RRKEY_MAX];
+    struct wr w = wr_over(value, sizeof value), k = wr_over(key, sizeof key);
+    struct hosted self = { s->apex, BLOB_APEX };
+    struct blobs parents = { 0 };
+    struct entry header;
+    zone_header_write(&w, &(struct zone_header){ .flags = blob_flags(s->depth, BLOB_APEX), .kind = kind, .state = ZONE_EMPTY });
+    enum err err = rrkey_write(name_bytes(apex), RRSLOT_ZONE, &k);
+    if (err != OK)
+        return err;
+    header = (struct entry){ arena_copy(arena, wr_done(&k)), arena_copy(arena, wr_done(&w)) };
+    if (header.key.ptr == NULL || header.value.ptr == NULL)
+        return ERR_NOMEM;
+    if ((err = blobs_add(fresh, header.key, header.value)) == OK)
+        err = build_region(s, &self, 1, arena, &parents, fault);
+    if (err == OK)
+        err = merge(fresh, &parents);
+    blobs_release(&parents);
+    return err;
+}
+
+MUST_USE enum err zone_build_empty(struct bytes apex, enum zone_kind kind, struct view *v, struct op_list *out,
+                                   struct fault *fault)
+{
+    struct survey s;
+    struct zone_header h;
+    struct blobs fresh = { 0 };
+    struct name name = lower_name(apex);
+    out->n = 0;
+    if (zone_header_get(name_bytes(&name), v, &h) == OK)
+        return OK;                  /* without a walk over all that it holds */
+    enum err err = survey_run(&s, &name, v, fault);
+    if (err == OK && !s.is_hosted)
+        err = lay_empty(&s, &name, kind, &out->arena, &fresh, fault);
+    if (err == OK && !s.is_hosted)
+        err = diff_run(s.old.v, s.old.n, fresh.v, fresh.n, out);
     if (err != OK)
         out->n = 0;
     blobs_release(&fresh);
@@ -283,9 +357,7 @@ enum err zone_withdraw(struct bytes apex, struct view *v, struct op_list *out, s
 {
     struct survey s;
     struct blobs fresh = { 0 };
-    struct name name = { .len = (uint8_t)apex.len };
-    memcpy(name.wire, apex.ptr, apex.len);
-    name_lower(name.wire, name.len);
+    struct name name = lower_name(apex);
     out->n = 0;
     enum err err = survey_run(&s, &name, v, fault);
     if (err == OK && !s.is_hosted)

@@ -38,6 +38,9 @@ static inline bool labels_under(struct bytes labels, struct bytes top) { return 
 /* --- guards (guards.c) ---------------------------------------------------------------------------------------- */
 /* What makes records a zone: one SOA, apex NS, no CNAME beside other data, ... Errors go to c. */
 void guards_check(const struct zone *z, const struct owners *o, struct complaints *c);
+/* What validators would not believe at that time, as far as it is cheap to see: a SOA whose signatures have all expired, an
+ * NSEC that does not lead to the next one. Warnings. */
+void guards_signatures(const struct zone *z, const struct owners *o, uint64_t now_s, struct complaints *c);
 
 /* --- zones hosted around this one (survey.c) ------------------------------------------------------------------ */
 struct hosted { struct bytes labels; unsigned bits; };      /* bits: flags of its apex */

@@ -1,13 +1,17 @@
 /* azoth-core's parts, for its own files only.
  *
+ *     DNS thread       core.dns: questions, UPDATE (core_dns.h)
  *     loop thread      signals, publisher (PUB, REP, heartbeat), HTTP, API, a tick every 10 s
- *     writing thread   queue ─► jobs: zones, API writes, upkeep ... (the committer is theirs)                                      */
+ *     writing thread   queue ─► jobs: zones, changes, API writes, upkeep ... (the committer is theirs)                              */
 #ifndef AZOTH_BUILDER_CORE_H
 #define AZOTH_BUILDER_CORE_H
 
 #include "base/daemon.h"
 #include "base/http.h"
 #include "builder/api_http.h"
+#include "builder/change.h"
+#include "builder/core_dns.h"
+#include "builder/core_records.h"
 #include "builder/core_zones.h"
 #include "replicator/keyring.h"
 #include "replicator/nodes.h"
@@ -19,7 +23,7 @@
 
 #define CORE_TICK_S WATCH_EVERY_S
 
-struct core_stats { stat_count commits, last_commit_ms, applied, epoch; };      /* of the committing thread */
+struct core_stats { stat_count commits, last_commit_ms, applied, epoch, journal_entries, journal_bytes; };     /* of the committing thread */
 struct core {
     const char *config_path;
     struct config *config;          /* as at start, but for zones and the log level */
@@ -35,6 +39,9 @@ struct core {
     struct publisher *publisher;
     struct committer *committer;
     struct queue *queue;
+    struct source *source;          /* DIR/records */
+    struct changer *changer;
+    struct core_dns *dns;           /* core.dns; NULL: not configured */
     struct zones *zones;
     struct core_fleet *fleet;       /* who has what; core_fleet.h */
     struct http *http;
@@ -45,8 +52,11 @@ struct core {
     bool broken;                    /* the store; the process ends with code 1 */
     int ended_fd;                   /* eventfd: the writing thread has ended */
     struct upkeep *upkeep;          /* the writing thread's */
+    uint64_t journal_ms;            /* then it looks at the journal's size and age */
+    struct { _Atomic uint64_t age_ms, bytes; } journal_keep;
     uint64_t settle_ms;             /* then it looks whether the data lacks what the log has */
     struct watch watch;             /* the loop's */
+    struct records_watch records;   /* the loop's */
 };
 
 /* DIR/node.key; made, and its public line logged, when DIR is absent or empty. */
@@ -65,6 +75,8 @@ MUST_USE enum err core_http_open(struct core *c, struct fault *fault);
 bool core_tick(struct core *c);
 /* Begins the upkeep: a job that comes back. After the committer and the queue. */
 MUST_USE enum err core_upkeep_open(struct core *c, struct fault *fault);
+/* What a new configuration says of the journal's limits. Any thread. */
+void core_upkeep_keep(struct core *c, const struct config_core *f);
 /* In the writing thread, behind a commit: the log may have grown over its limit. */
 void core_upkeep_committed(struct core *c);
 

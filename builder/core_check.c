@@ -1,5 +1,6 @@
 #include "builder/core_check.h"
 
+#include "base/openssl.h"
 #include "builder/api_keys.h"
 #include "replicator/nodes.h"
 #include "wire/name.h"
@@ -33,6 +34,34 @@ const char *config_nodes_problem(const char *path, struct fault *fault)
     enum err err = nodes_open(&nodes, path, fault);
     nodes_close(nodes);
     return err == OK ? NULL : fault_text(fault, err);
+}
+
+unsigned config_tls_problem(const char *part, const char *cert, const char *key, config_problem_fn *told, void *arg)
+{
+    char name[64];
+    struct fault fault = { "" };
+    SSL_CTX *tls = NULL;
+    const char *const paths[] = { cert, key };
+    unsigned n = 0;
+    for (size_t i = 0; i < 2; i++) {
+        const char *why = config_file_problem(paths[i], false, &fault);
+        (void)snprintf(name, sizeof name, "%s.%s", part, i == 0 ? "cert" : "key");
+        if (why != NULL) {
+            told(arg, name, why);
+            n++;
+        }
+    }
+    if (n > 0 || cert == NULL || key == NULL)
+        return n;
+    enum err err = openssl_server(&tls, part, cert, key, &fault);
+    SSL_CTX_free(tls);
+    if (err == OK)
+        return 0;
+    const char *text = fault_text(&fault, err), *colon = strstr(text, ": ");        /* it begins with the key */
+    bool named = colon != NULL && (size_t)(colon - text) < sizeof name && strncmp(text, part, strlen(part)) == 0;
+    (void)snprintf(name, sizeof name, "%.*s", named ? (int)(colon - text) : (int)sizeof name - 1, named ? text : part);
+    told(arg, name, named ? colon + 2 : text);
+    return 1;
 }
 
 struct checks { config_problem_fn *told; void *arg; unsigned n; };
@@ -73,9 +102,7 @@ unsigned core_check_files(const struct config_core *core, config_problem_fn *tol
     if (why != NULL)
         problem(&c, "core.nodes", why);
     check_key_file(&c, core->api_key_file);
-    check_path(&c, "core.api.cert", core->api_cert, false);
-    check_path(&c, "core.api.key", core->api_key, false);
-    return c.n;
+    return c.n + config_tls_problem("core.api", core->api_cert, core->api_key, told, arg);
 }
 
 struct numbered { struct name name; size_t number; };

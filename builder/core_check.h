@@ -16,6 +16,9 @@ unsigned core_check_zones(const struct config_core *core, config_problem_fn *tol
 
 /* One file or folder: NULL when it can be read, else why not, in *fault. path NULL: not configured, fine. */
 const char *config_file_problem(const char *path, bool folder, struct fault *fault);
+/* A certificate and its key, PEM files that PART.cert and PART.key name: told what is wrong with them or between them, and how
+ * many such things there are. NULL: not configured. */
+unsigned config_tls_problem(const char *part, const char *cert, const char *key, config_problem_fn *told, void *arg);
 /* Likewise a folder of nodes, with what is in it. */
 const char *config_nodes_problem(const char *path, struct fault *fault);
 

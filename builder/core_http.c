@@ -32,6 +32,8 @@ static void zone_metrics(const struct core *c, struct stat_page *p)
     counter(p, "azoth_core_zone_passes_total", "times that all zone files were looked at", stat_get(&z->passes));
     counter(p, "azoth_core_store_failures_total", "passes that the store failed", stat_get(&z->failures));
     gauge(p, "azoth_core_store_failing", "1: the last pass failed and is being retried", atomic_load(&z->failing));
+    gauge(p, "azoth_core_journal_entries", "changes of zones that the journal holds", stat_get(&c->stats.journal_entries));
+    gauge(p, "azoth_core_journal_bytes", "bytes of the log file in pages of the journal", stat_get(&c->stats.journal_bytes));
     gauge(p, "azoth_core_jobs_waiting", "jobs that wait for the writing thread", queue_waiting(c->queue));
 }
 
@@ -48,20 +50,25 @@ static int metrics_page(void *arg, struct stat_page *p)
     zone_metrics(c, p);
     watch_look(&c->watch, c->store, clock_mono_ms());
     watch_metrics(&c->watch, p);
+    records_watch_metrics(&c->records, c->source, p);
     upkeep_metrics(c->upkeep, p);
     publisher_metrics(c->publisher, p);
     core_fleet_metrics(c->fleet, p);
+    changer_metrics(c->changer, p);
+    if (c->dns != NULL)
+        core_dns_metrics(c->dns, p);
     if (c->api != NULL)
         api_http_metrics(c->api, p);
     return 200;
 }
 
-/* The loop turns. Whether it does its job says /readyz: a restart would not make a full disk larger. */
+/* The loop turns, and its store is one that others find. Whether it does its job says /readyz: a restart would not make a
+ * full disk larger. */
 static int health_page(void *arg, struct stat_page *p)
 {
-    (void)arg;
-    stat_print(p, "ok\n");
-    return 200;
+    const struct core *c = arg;
+    stat_print(p, "%s\n", c->watch.gone ? WATCH_GONE : "ok");
+    return c->watch.gone ? 503 : 200;
 }
 
 static int ready_page(void *arg, struct stat_page *p)
@@ -102,6 +109,6 @@ MUST_USE enum err core_http_open(struct core *c, struct fault *fault)
 bool core_tick(struct core *c)
 {
     core_fleet_tick(c->fleet);
-    c->broken = !watch_tick(&c->watch, c->store, clock_mono_ms());
+    c->broken = !watch_tick(&c->watch, c->store, clock_mono_ms()) || !records_watch_tick(&c->records, c->source);
     return !c->broken;
 }

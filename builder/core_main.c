@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "builder/core_check.h"
 #include "builder/core_fleet.h"
+#include "builder/recordbook.h"
 
 #include <config.h>
 #include <dirent.h>
@@ -48,6 +49,16 @@ static bool text_same(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static bool dns_same(const struct config_core *a, const struct config_core *b)
+{
+    bool same = a->dns_listens == b->dns_listens && a->dns_proxies_n == b->dns_proxies_n;
+    for (size_t i = 0; same && i < a->dns_listens; i++)
+        same = strcmp(a->dns_listen[i], b->dns_listen[i]) == 0;
+    for (size_t i = 0; same && i < a->dns_proxies_n; i++)
+        same = memcmp(&a->dns_proxies[i], &b->dns_proxies[i], sizeof a->dns_proxies[i]) == 0;
+    return same;
+}
+
 /* What SIGHUP cannot change. */
 static void tell_restart(const struct config *old, const struct config *new)
 {
@@ -66,6 +77,8 @@ static void tell_restart(const struct config *old, const struct config *new)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (!text_same(rows[i].a, rows[i].b))
             log_warn("config.restart", "key=%s next=\"takes effect at the next start\"", rows[i].key);
+    if (!dns_same(old->core, new->core))
+        log_warn("config.restart", "key=core.dns next=\"takes effect at the next start\"");
     if (old->core->encrypt != new->core->encrypt)
         log_warn("config.restart", "key=core.encrypt next=\"takes effect at the next start\"");
     if (old->node.map_size != new->node.map_size)
@@ -90,7 +103,7 @@ static void on_reload(void *arg)
         log_setup(config->log.level, config->log.json);
         log_info("config.reload", "zones=%zu", config->core->zones_n);
         tell_restart(c->config, config);
-        upkeep_keep(c->upkeep, &(struct retain_limits){ config->core->retention_ms, config->core->retention_bytes });
+        core_upkeep_keep(c, config->core);
         err = zones_want(c->zones, config->core->zones, config->core->zones_n);
         enum err listed = core_nodes_reload(c, config->core->nodes, &fault);    /* who is barred must not depend on zones */
         err = err == OK ? listed : err;
@@ -176,6 +189,7 @@ static void compact(void *arg)
     char why[600];
     uint64_t before, after, start_ms = clock_mono_ms();
     enum err err = store_compact(c->store, &before, &after, &fault);
+    changer_upkeep(c->changer);         /* or its view would keep the files of before */
     if (err == OK)
         log_info("store.compacted", "before=%" PRIu64 " after=%" PRIu64 " ms=%" PRIu64, before, after,
                  clock_mono_ms() - start_ms);
@@ -217,6 +231,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
     static const struct timeval soon = { 0, REPLIES_MS * 1000 };
     struct core *c = arg;
     (void)fd, (void)what;
+    changer_stop(c->changer);
     if (c->api != NULL)
         api_http_end(c->api);
     (void)event_base_loopexit(c->base, c->api != NULL ? &soon : NULL);
@@ -253,6 +268,28 @@ static int loop(struct core *c)
 }
 
 /* --- start and end ----------------------------------------------------------------------------------------------- */
+static bool is_configured(void *arg, struct bytes apex)
+{
+    const struct core *c = arg;
+    return zones_names(c->zones, apex);
+}
+
+/* Behind committer, queue and zones; its first job makes the store say what the outbox still has. */
+static enum err changes_open(struct core *c, struct fault *fault)
+{
+    const struct changer_options o = { .source = c->source, .store = c->store, .committer = c->committer, .queue = c->queue,
+                                       .is_configured = is_configured, .configured_arg = c };
+    return changer_open(&c->changer, &o, fault);
+}
+
+static enum err dns_open(struct core *c, struct fault *fault)
+{
+    const struct config_core *f = c->config->core;
+    const struct core_dns_options o = { .listen = f->dns_listen, .listens = f->dns_listens, .proxies = f->dns_proxies,
+                                        .proxies_n = f->dns_proxies_n, .store = c->store, .source = c->source, .changer = c->changer };
+    return o.listens == 0 ? OK : core_dns_open(&c->dns, &o, fault);
+}
+
 static enum err core_open(struct core *c, struct fault *fault)
 {
     const struct config *f = c->config;
@@ -279,13 +316,23 @@ static enum err core_open(struct core *c, struct fault *fault)
         return err;
     commit_encrypt(c->committer, f->core->encrypt);
     commit_on_data(c->committer, on_data, c);
+    const struct recordbook_options ro = { .dir = f->node.dir, .map_size = f->node.map_size };
+    if ((err = recordbook_open(&c->source, &ro, fault)) != OK)
+        return err;
     struct zones_options zo = { .dir = f->node.dir, .store = c->store, .committer = c->committer, .queue = c->queue,
-                                .stop = &c->stop };
+                                .stop = &c->stop, .source = c->source };
     struct api_http_options ao = { .base = c->base, .listen = f->core->api_listen, .key_file = f->core->api_key_file,
                                    .cert = f->core->api_cert, .key = f->core->api_key, .store = c->store,
                                    .committer = c->committer, .queue = c->queue, .core = c };
     if ((err = core_fleet_open(c, fault)) != OK || (err = zones_open(&c->zones, &zo, fault)) != OK
-        || (ao.listen != NULL && (err = api_http_open(&c->api, &ao, fault)) != OK))
+        || (err = changes_open(c, fault)) != OK)
+        return err;
+    ao.source = c->source;
+    ao.changer = c->changer;
+    ao.put = changer_put;
+    if (ao.listen != NULL && (err = api_http_open(&c->api, &ao, fault)) != OK)
+        return err;
+    if ((err = dns_open(c, fault)) != OK)
         return err;
     return core_http_open(c, fault);
 }
@@ -294,13 +341,19 @@ static void core_close(struct core *c)
 {
     c->stop = true;
     http_close(c->http);
+    if (c->changer != NULL)
+        changer_stop(c->changer);       /* its threads push no more jobs */
     queue_close(c->queue);
+    core_dns_stop(c->dns);              /* puts no more changes */
+    changer_close(c->changer);          /* the API and core.dns are told of every change before they end */
+    core_dns_close(c->dns);
     api_http_close(c->api);
     zones_close(c->zones);
     upkeep_close(c->upkeep);
     core_fleet_close(c);
     if (c->committer != NULL)
         commit_close(c->committer);
+    source_close(c->source);
     publisher_close(c->publisher);
     core_nodes_close(c);
     daemon_signals_close(c->signals);
@@ -338,9 +391,6 @@ static void tell_start(struct core *c)
              c->config->core->encrypt ? "yes" : "no");
     (void)store_clear_readers(c->store);
     tell_epoch(c);
-    if (c->config->core->dns_listens > 0)
-        log_warn("core.dns", "listens=%zu next=\"none of them is opened: core.dns is reserved, UPDATE, NOTIFY and transfers are not "
-                 "served\"", c->config->core->dns_listens);
 }
 
 static int run(struct core *c)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "builder/journal.h"
 #include "rrset/rrkey.h"
 #include "rrset/rrset.h"
 #include "store/kvvalue.h"
@@ -13,6 +14,7 @@
 #include <stdio.h>
 
 #define SETTLE_MS 5000
+#define JOURNAL_MS 10000                /* between looks at the journal while it is within its limits */
 
 static enum err check(void *arg, struct bytes ns, const struct entry *e, struct fault *fault)
 {
@@ -64,6 +66,43 @@ static void settle(struct core *c, uint64_t now_ms)
     }
 }
 
+/* --- the journal ------------------------------------------------------------------------------------------------------- */
+static void journal_count(struct core *c)
+{
+    struct journal *j = NULL;
+    uint64_t entries = 0, bytes = 0;
+    if (journal_open(&j, c->store, NULL) == OK && journal_figures(j, &entries, &bytes) == OK) {
+        stat_set(&c->stats.journal_entries, entries);
+        stat_set(&c->stats.journal_bytes, bytes);
+    }
+    journal_close(j);
+}
+
+/* Some of what is too old or too much; true: there may be more. */
+static bool journal_step(struct core *c, const struct upkeep_now *now)
+{
+    const struct journal_limits limits = { c->journal_keep.age_ms, c->journal_keep.bytes };
+    struct fault fault = { "" };
+    char why[FAULT_TEXT_MAX + 64];
+    if (now->mono_ms < c->journal_ms)
+        return false;
+    enum err err = journal_trim(c->store, &limits, now->core_ms, &fault);
+    if (err == OK)
+        return true;
+    c->journal_ms = now->mono_ms + JOURNAL_MS;
+    journal_count(c);
+    if (err != ERR_NOTNOW)
+        log_warn("journal.trim", "err=%s next=\"again in 10 s\"", log_quote(why, sizeof why, fault_text(&fault, err)));
+    return false;
+}
+
+void core_upkeep_keep(struct core *c, const struct config_core *f)
+{
+    upkeep_keep(c->upkeep, &(struct retain_limits){ f->retention_ms, f->retention_bytes });
+    c->journal_keep.age_ms = f->journal_ms;
+    c->journal_keep.bytes = f->journal_bytes;
+}
+
 static void run(void *arg)
 {
     struct core *c = arg;
@@ -72,6 +111,8 @@ static void run(void *arg)
     settle(c, clock_mono_ms());
     struct upkeep_now now = now_of(c);
     uint64_t ms = upkeep_step(c->upkeep, &now);
+    if (journal_step(c, &now) && ms > UPKEEP_MORE_MS)
+        ms = UPKEEP_MORE_MS;
     enum err err = queue_push(c->queue, &(struct job){ run, NULL, c }, ms);
     if (err != OK && err != ERR_NOTNOW)
         log_error("core.upkeep", "err=\"%s\" next=\"no scrub, no retention until the next start\"", err_text(err));
@@ -91,5 +132,7 @@ MUST_USE enum err core_upkeep_open(struct core *c, struct fault *fault)
     struct upkeep_options o = { .store = c->store, .keep = { f->retention_ms, f->retention_bytes }, .check = check,
                                 .key_text = key_text };
     enum err err = upkeep_open(&c->upkeep, &o, clock_mono_ms(), fault);
+    if (err == OK)
+        core_upkeep_keep(c, f);
     return err != OK ? err : queue_push(c->queue, &(struct job){ run, NULL, c }, UPKEEP_STEP_MS);
 }

@@ -1,59 +1,20 @@
-#include "builder/core_zones.h"
+#include "builder/core_zones_parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "builder/withdraw.h"
-#include "builder/zonelist.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define RETRY_MS 5000       /* after the store failed; then twice as long each time, up to: */
 #define RETRY_MOST_MS 60000
-#define LINES_MOST 100      /* more zones than this in one job: good ones are told at level debug only */
 #define FULL_MOST 16        /* zones in one job that may find the store full before the rest is left for the next */
-
-struct zones {
-    struct zones_options o;
-    struct zones_stats stats;
-    pthread_mutex_t lock;
-    struct zonelist *wish;              /* newest list that no job has taken yet; under lock */
-    /* of the writing thread */
-    struct zonelist list, known;        /* wanted now; names in DIR/zones.list */
-    struct view *view;
-    bool retry_waits;
-    uint64_t retry_at_ms;
-    unsigned failed_n;                  /* jobs in a row that the store failed */
-};
-
-/* One job's course. */
-struct pass {
-    struct zones *z;
-    struct load_zone *load;             /* what is given to load_zones */
-    struct zone_want **want;            /* of each of them, the entry of z->list */
-    struct file_mark *mark;             /* the files as they were before they were read */
-    uint8_t (*hash)[FILE_HASH_LEN];
-    bool *done;                         /* loaded or refused in this pass */
-    size_t n;
-    uint64_t loaded, refused, withdrawn;
-    enum err err;                       /* what the store said; OK: it did all */
-    struct fault fault;
-};
 
 static bool store_failed(enum err err)
 {
     return err == ERR_FULL || err == ERR_STORE || err == ERR_NOMEM || err == ERR_DIGEST || err == ERR_GAP
         || err == ERR_NOTNOW;
-}
-
-static void failed(struct pass *p, enum err err, const char *text)
-{
-    if (p->err != OK)
-        return;
-    p->err = err;
-    (void)fault_set(&p->fault, err, "%s", text != NULL && text[0] != '\0' ? text : err_text(err));
 }
 
 /* --- log lines --------------------------------------------------------------------------------------------------- */
@@ -96,7 +57,7 @@ static void log_loaded(const struct load_report *r, size_t of)
 {
     char name[NAME_TEXT_MAX + 16];
     if (r->changed)
-        log_line(of > LINES_MOST ? LOG_DEBUG : LOG_INFO, "zone.loaded",
+        log_line(of > ZONES_LINES_MOST ? LOG_DEBUG : LOG_INFO, "zone.loaded",
                  "zone=%s records=%" PRIu64 " puts=%" PRIu64 " deletes=%" PRIu64 " seq=%" PRIu64,
                  log_quote(name, sizeof name, r->zone->origin), r->records, r->puts, r->deletes, r->seq);
     else
@@ -121,7 +82,7 @@ static void on_zone(void *arg, const struct load_report *r)
         p->loaded += r->changed;
         stat_add(&p->z->stats.loads, r->changed);
     } else if (store_failed(r->err)) {
-        failed(p, r->err, r->fault);
+        pass_failed(p, r->err, r->fault);
     } else {
         log_refused(w, r->err, r->fault);
         w->refused = true;
@@ -135,13 +96,16 @@ static void consider(struct pass *p, struct zone_want *w)
     struct file_mark mark;
     struct fault fault = { "" };
     uint8_t *hash = p->hash[p->n];
-    enum err err = file_mark_take(w->file, &mark, &fault);
+    w->foreign = pass_has_row(p, name_bytes(&w->apex));
+    enum err err = w->foreign ? fault_set(&fault, ERR_EXISTS, "there is a zone of this name that was made through the API: remove it "
+                                          "there, or this line") : file_mark_take(w->file, &mark, &fault);
     if (err == OK && w->loaded && !w->mark.young && file_mark_equal(&mark, &w->mark))
         return;
     if (err == OK)
         err = file_hash(w->file, hash, &fault);
     if (err != OK) {
         log_refused(w, err, fault.text);
+        w->loaded = w->loaded && !w->foreign;
         w->refused = true;
         p->refused++;
         return;
@@ -197,7 +161,7 @@ static void load_one_by_one(struct pass *p)
             continue;
         log_line(p->z->failed_n > 0 ? LOG_DEBUG : LOG_ERROR, "zone.failed", "zone=%s err=%s",
                  log_quote(name, sizeof name, p->want[i]->text), log_quote(why, sizeof why, fault_text(&fault, err)));
-        failed(p, err, fault.text);
+        pass_failed(p, err, fault.text);
         full++;
     }
 }
@@ -208,9 +172,11 @@ static void load_changed(struct pass *p, bool again)
     struct fault fault = { "" };
     enum err err = pass_room(p, z->list.n);
     if (err != OK) {
-        failed(p, err, NULL);
+        pass_failed(p, err, NULL);
         return;
     }
+    if (!pass_rows_begin(p))
+        return;
     for (size_t i = 0; i < z->list.n && !*z->o.stop; i++) {
         struct zone_want *w = &z->list.zones[i];
         if (again && w->refused)        /* only the store's failure brought us back: its file was judged already */
@@ -218,107 +184,13 @@ static void load_changed(struct pass *p, bool again)
         else
             consider(p, w);
     }
+    pass_rows_end(p);
     if (p->n == 0 || *z->o.stop)
         return;
     if ((err = load_some(p, 0, p->n, &fault)) != OK)
-        failed(p, err, fault.text);
+        pass_failed(p, err, fault.text);
     if (p->err == ERR_FULL && !*z->o.stop)
         load_one_by_one(p);
-}
-
-/* --- withdrawing ------------------------------------------------------------------------------------------------- */
-/* Zones that we brought and that nobody wants any more. */
-struct unwanted { struct pass *p; struct name *apex; size_t *place, n; bool *gone; };      /* place: in z->known */
-
-static void on_withdrawn(void *arg, size_t i, bool was, uint64_t seq)
-{
-    struct unwanted *u = arg;
-    struct zones *z = u->p->z;
-    char name[NAME_TEXT_MAX + 16];
-    u->gone[u->place[i]] = true;
-    u->p->withdrawn += was;
-    stat_add(&z->stats.withdrawals, was);
-    if (was)
-        log_line(u->n > LINES_MOST ? LOG_DEBUG : LOG_INFO, "zone.withdrawn", "zone=%s seq=%" PRIu64,
-                 log_quote(name, sizeof name, z->known.zones[u->place[i]].text), seq);
-}
-
-static enum err find_unwanted(struct unwanted *u, const struct zones *z)
-{
-    size_t room = z->known.n > 0 ? z->known.n : 1;
-    u->apex = calloc(room, sizeof *u->apex);
-    u->place = calloc(room, sizeof *u->place);
-    u->gone = calloc(room, sizeof *u->gone);
-    if (u->apex == NULL || u->place == NULL || u->gone == NULL)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < z->known.n; i++) {
-        if (zonelist_find(&z->list, name_bytes(&z->known.zones[i].apex)) != NULL)
-            continue;
-        u->apex[u->n] = z->known.zones[i].apex;
-        u->place[u->n++] = i;
-    }
-    return OK;
-}
-
-/* Those that could not be withdrawn stay in z->known, for the next job. */
-static void withdraw_unwanted(struct pass *p)
-{
-    struct zones *z = p->z;
-    struct unwanted u = { .p = p };
-    struct fault fault = { "" };
-    size_t kept = 0;
-    enum err err = find_unwanted(&u, z);
-    if (err == OK && u.n > 0)
-        err = withdraw_zones(z->o.committer, z->view, u.apex, u.n, z->o.stop, on_withdrawn, &u, &fault);
-    if (err != OK)
-        failed(p, err, fault.text);
-    for (size_t i = 0; i < z->known.n && u.gone != NULL; i++)
-        if (!u.gone[i])
-            z->known.zones[kept++] = z->known.zones[i];
-    if (u.gone != NULL)
-        z->known.n = kept;
-    free(u.apex);
-    free(u.place);
-    free(u.gone);
-}
-
-/* --- DIR/zones.list ---------------------------------------------------------------------------------------------- */
-
-/* The file and z->known say: what is wanted, and what is known still. Written before the zones come (a crash in between
- * must not leave a zone that nobody remembers as ours) and after the unwanted ones went. */
-static void remember(struct pass *p)
-{
-    struct zones *z = p->z;
-    struct fault fault = { "" };
-    struct zonelist again;
-    bool missing = false;
-    for (size_t i = 0; i < z->list.n && !missing; i++)
-        missing = zonelist_find(&z->known, name_bytes(&z->list.zones[i].apex)) == NULL;
-    if (!missing)
-        return;
-    enum err err = zonelist_write(&z->list, &z->known, z->o.dir, &fault);
-    zonelist_init(&again);
-    if (err == OK)
-        err = zonelist_read(&again, z->o.dir, &fault);
-    if (err != OK) {
-        failed(p, err, fault.text);
-        zonelist_release(&again);
-        return;
-    }
-    zonelist_release(&z->known);
-    z->known = again;
-}
-
-static void forget(struct pass *p, size_t known_before)
-{
-    struct zones *z = p->z;
-    struct fault fault = { "" };
-    static const struct zonelist none;
-    if (z->known.n == known_before)
-        return;
-    enum err err = zonelist_write(&z->known, &none, z->o.dir, &fault);
-    if (err != OK)
-        failed(p, err, fault.text);
 }
 
 /* --- the job ----------------------------------------------------------------------------------------------------- */
@@ -402,13 +274,15 @@ static void run(struct zones *z, bool again)
 {
     struct pass p = { .z = z };
     uint64_t began_ms = clock_mono_ms();
-    remember(&p);
+    pass_remember(&p);
     if (p.err == OK)
         load_changed(&p, again);
     size_t known = z->known.n;
+    if (!*z->o.stop && p.refused > 0)
+        pass_publish_empty(&p);
     if (!*z->o.stop)
-        withdraw_unwanted(&p);
-    forget(&p, known);
+        pass_withdraw(&p);
+    pass_forget(&p, known);
     pass_free(&p);
     if (*z->o.stop)
         return;
@@ -432,13 +306,28 @@ static void retry(void *arg)
         run(z, !take_wish(z));
 }
 
+/* --- which zones are named --------------------------------------------------------------------------------------- */
+bool zones_names(struct zones *z, struct bytes apex)
+{
+    if (z == NULL)
+        return false;
+    (void)pthread_mutex_lock(&z->lock);
+    bool named = name_set_has(&z->named, apex);
+    (void)pthread_mutex_unlock(&z->lock);
+    return named;
+}
+
+/* --- in the loop thread ------------------------------------------------------------------------------------------ */
 MUST_USE enum err zones_want(struct zones *z, const struct config_zone *list, size_t n)
 {
     struct zonelist *wish = malloc(sizeof *wish), *before;
+    struct name_set named = { NULL, 0 };
     if (wish == NULL)
         return ERR_NOMEM;
     zonelist_init(wish);
     enum err err = zonelist_take(wish, list, n);
+    if (err == OK)
+        err = name_set_make(&named, wish);
     if (err != OK) {
         zonelist_release(wish);
         free(wish);
@@ -447,6 +336,8 @@ MUST_USE enum err zones_want(struct zones *z, const struct config_zone *list, si
     (void)pthread_mutex_lock(&z->lock);
     before = z->wish;
     z->wish = wish;
+    name_set_release(&z->named);
+    z->named = named;
     (void)pthread_mutex_unlock(&z->lock);
     if (before != NULL) {
         zonelist_release(before);
@@ -483,6 +374,7 @@ void zones_close(struct zones *z)
     if (z->wish != NULL)
         zonelist_release(z->wish);
     free(z->wish);
+    name_set_release(&z->named);
     zonelist_release(&z->list);
     zonelist_release(&z->known);
     (void)pthread_mutex_destroy(&z->lock);

@@ -4,8 +4,10 @@
  *                                                   ─► withdraw what is no longer wanted ─► DIR/zones.list
  *
  * A file is built at start, and again when its size, times or inode moved and its contents hash differently from the
- * last build; one that includes others at every SIGHUP. A refused zone keeps its old state and is tried again at the next SIGHUP; when the store fails (full,
- * say) the whole job is tried again after 5, 10, 20 ... 60 s. DIR/zones.list names the zones that came from core.zones, so that a
+ * last build; one that includes others at every SIGHUP. A refused zone keeps its old state and is tried again at the next SIGHUP; one
+ * that was never loaded stands in the store without data, so that every edge answers SERVFAIL for it. When the store fails (full,
+ * say) the whole job is tried again after 5, 10, 20 ... 60 s. A zone with a row in the source of records is never touched: its
+ * line is refused. DIR/zones.list names the zones that came from core.zones, so that a
  * line that vanishes is noticed across restarts too; zones that came another way are not touched. */
 #ifndef AZOTH_BUILDER_CORE_ZONES_H
 #define AZOTH_BUILDER_CORE_ZONES_H
@@ -13,6 +15,7 @@
 #include "base/stat.h"
 #include "builder/load.h"
 #include "builder/queue.h"
+#include "builder/source.h"
 #include "config/config.h"
 
 #include <stdatomic.h>
@@ -31,11 +34,14 @@ struct zones_options {
     struct committer *committer;    /* used in the writing thread only */
     struct queue *queue;
     const atomic_bool *stop;      /* set before queue_stop: ends a job after the zone at hand */
+    struct source *source;          /* zones with rows are not ours; NULL: there is none */
 };
 MUST_USE enum err zones_open(struct zones **out, const struct zones_options *o, struct fault *fault);
 void zones_close(struct zones *z);              /* after queue_close; NULL is fine */
 /* This is what core.zones says now; copied. A list that waits still is replaced, so bursts collapse. Loop thread. */
 MUST_USE enum err zones_want(struct zones *z, const struct config_zone *list, size_t n);
+/* Does core.zones, as it was wanted last, name this zone? z NULL: no. Any thread. */
+bool zones_names(struct zones *z, struct bytes apex);
 const struct zones_stats *zones_stats(const struct zones *z);
 
 #endif

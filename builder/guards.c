@@ -3,6 +3,7 @@
 #include "builder/rdata.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define TYPE_KEY 25
 #define TYPE_NXT 30
@@ -78,4 +79,71 @@ void guards_check(const struct zone *z, const struct owners *o, struct complaint
             complain_error(c, first_of(z, &o->v[i], TYPE_SOA)->line, "SOA at %s, which is not the apex",
                            text_of(text, &o->v[i]));
     }
+}
+
+/* --- signatures ----------------------------------------------------------------------------------------------- */
+/* The apex's SOA is signed, and all of that is over. *expired: the last of it (RFC 4034 section 3.1.5). */
+static bool soa_has_expired(const struct zone *z, const struct owner *apex, uint32_t now, uint32_t *expired)
+{
+    bool any = false;
+    for (size_t i = apex->first; i < apex->first + apex->n; i++) {
+        struct rd r = rd_over(z->rr[i].rdata);
+        if (z->rr[i].type != TYPE_RRSIG || rd_u16(&r) != TYPE_SOA)
+            continue;
+        (void)rd_take(&r, 6);                                   /* algorithm, labels, TTL */
+        uint32_t until = rd_u32(&r);
+        if (until - now < UINT32_MAX / 2)
+            return false;
+        *expired = any && *expired - until < UINT32_MAX / 2 ? *expired : until;
+        any = true;
+    }
+    return any;
+}
+
+/* The time nearest to `now` that those 32 bits can mean. */
+static const char *time_text(char *out, size_t cap, uint32_t stamp, uint64_t now_s)
+{
+    time_t at = (time_t)(now_s - (uint32_t)((uint32_t)now_s - stamp));
+    struct tm tm;
+    if (gmtime_r(&at, &tm) == NULL || strftime(out, cap, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+        out[0] = '\0';
+    return out;
+}
+
+/* NSEC of owner i leads to the name of owner j. */
+static bool leads_to(const struct zone *z, const struct owner *o, const struct owner *to)
+{
+    struct bytes rdata = first_of(z, o, TYPE_NSEC)->rdata;
+    return rdata.len >= to->name.len && name_equal(bytes_of(rdata.ptr, to->name.len), to->name);
+}
+
+/* The first that is wrong is told. */
+static void check_chain(const struct zone *z, const struct owners *o, struct complaints *c)
+{
+    char text[NAME_TEXT_MAX];
+    const struct owner *last = &o->v[0];
+    for (size_t i = 1; i <= o->n; i++) {
+        const struct owner *next = &o->v[i % o->n];             /* behind the last one the apex again */
+        if ((next->has & HAS_NSEC) == 0)
+            continue;
+        if (!leads_to(z, last, next)) {
+            complain_warning(c, first_of(z, last, TYPE_NSEC)->line, "the NSEC at %s does not lead to the next one: validators will "
+                             "not believe that a name is not there", text_of(text, last));
+            return;
+        }
+        last = next;
+    }
+}
+
+void guards_signatures(const struct zone *z, const struct owners *o, uint64_t now_s, struct complaints *c)
+{
+    char text[64];
+    uint32_t expired = 0;
+    if (o->n == 0 || o->v[0].name.len != z->apex.len)
+        return;
+    if (soa_has_expired(z, &o->v[0], (uint32_t)now_s, &expired))
+        complain_warning(c, 0, "the signatures of the zone's SOA have expired: the last one on %s",
+                         time_text(text, sizeof text, expired, now_s));
+    if ((o->v[0].has & HAS_NSEC) != 0)
+        check_chain(z, o, c);
 }

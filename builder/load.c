@@ -3,6 +3,7 @@
  * above or below a staged one waits for the flush; so does its report. */
 #include "builder/load.h"
 
+#include "base/clock.h"
 #include "builder/near.h"
 #include "builder/readahead.h"
 #include "builder/records.h"
@@ -115,7 +116,8 @@ static enum err flush(struct loader *l, struct fault *fault)
 
 static enum err build(struct loader *l, struct zone *z, struct complaints *c, struct fault *fault)
 {
-    struct zone_build_options o = { .kind = l->o->kind, .force = l->o->force, .crew = l->crew };
+    struct zone_build_options o = { .kind = l->o->kind, .force = l->o->force, .crew = l->crew,
+                                    .now_s = clock_wall_s() };
     op_list_restart(&l->ops);
     enum err err = view_begin(l->view);
     if (err != OK)
@@ -140,11 +142,27 @@ static bool of_the_zone(enum err err)
     return err == ERR_REFUSED || err == ERR_LIMIT || err == ERR_BAD || err == ERR_NOTFOUND || err == ERR_IO;
 }
 
+/* What is staged, views do not see yet: they still show what was there before. */
+static enum err note(struct loader *l, struct bytes apex, uint64_t seq, struct fault *fault)
+{
+    const struct author by = { .via = l->o->via != 0 ? l->o->via : VIA_FILE };
+    enum err err = view_begin(l->view);
+    if (err != OK) {
+        commit_drop(l->c);
+        return fault_set(fault, err, "cannot read the store");
+    }
+    err = journal_note(l->c, l->view, apex, l->ops.ops, l->ops.n, seq, &by, l->o->force, fault);
+    view_end(l->view);
+    return err;
+}
+
 static enum err stage(struct loader *l, const struct readahead_zone *rz, struct pending *p, struct fault *fault)
 {
     if (l->dry)
         return OK;
     enum err err = commit_stage(l->c, l->ops.ops, l->ops.n, &p->seq, fault);
+    if (err == OK && l->ops.n > 0)
+        err = note(l, name_bytes(&rz->zone.apex), p->seq, fault);
     if (err == OK && l->ops.n > 0) {
         l->staged++;
         near_add(&l->near, name_bytes(&rz->zone.apex));

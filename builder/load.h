@@ -4,6 +4,7 @@
 #ifndef AZOTH_BUILDER_LOAD_H
 #define AZOTH_BUILDER_LOAD_H
 
+#include "builder/journal.h"
 #include "builder/zonefile.h"
 #include "replicator/commit.h"
 
@@ -25,6 +26,7 @@ struct load_options {
                                      * changed in between nothing is committed either */
     bool force;
     enum zone_kind kind;
+    enum author_via via;            /* whom the journal names; 0: VIA_FILE */
     const atomic_bool *stop;      /* set from outside: end after the zone at hand; may be NULL */
 };
 /* OK: all zones are in. ERR_REFUSED: some were refused (each reported; a zone that stands in the list twice is refused the

@@ -38,7 +38,7 @@ MUST_USE enum err patch_set(struct patch *p, struct bytes owner, const struct pa
 size_t patch_mark(const struct patch *p);
 void patch_undo(struct patch *p, size_t mark);
 
-struct patch_options { bool force; struct crew *crew; };    /* as for zone_build */
+struct patch_options { bool force; struct crew *crew; bool strict; };      /* as for zone_build */
 /* The difference to the store; n 0: nothing changes. Guards, complaints and errors as for zone_build; a patch that takes
  * away many RRsets is built as a whole zone, so that the guard can tell. values of ops live in out's arena. */
 MUST_USE enum err patch_build(struct patch *p, const struct patch_options *o, struct complaints *c, struct op_list *out,

@@ -96,7 +96,7 @@ static enum err apply(const struct patch *p, struct zone *z, size_t *lost)
 static enum err build_whole(struct patch *p, const struct patch_options *o, struct complaints *c, struct op_list *out,
                             struct fault *fault)
 {
-    const struct zone_build_options zo = { p->kind, o->force, o->crew };
+    const struct zone_build_options zo = { .kind = p->kind, .force = o->force, .crew = o->crew, .strict = o->strict };
     struct region_load l;
     size_t lost = 0;
     enum err err = region_load_init(&l, p);
@@ -159,7 +159,7 @@ static enum err build_part(struct patch *p, const struct regions *r, const struc
     enum err err = read_all(p, r, &l, fault);
     if (err == OK)
         err = apply(p, &l.zone, &lost);
-    *whole = lost > WHOLE_FROM && !o->force && p->kind != ZONE_SECONDARY;
+    *whole = lost > WHOLE_FROM && !o->force && (p->kind != ZONE_SECONDARY || o->strict);
     if (err == OK && !*whole) {
         err = lay(p, &l, o, c, &out->arena, &fresh);
         if (err == OK)

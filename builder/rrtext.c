@@ -4,8 +4,25 @@
 
 #include <ldns/ldns.h>
 #include "builder/rdata.h"
+#include "builder/words.h"
 
 #include <stdlib.h>
+
+const char *rrtype_text(char out[RRTYPE_TEXT_MAX], uint16_t type)
+{
+    const ldns_rr_descriptor *d = ldns_rr_descript(type);
+    if (d != NULL && d->_name != NULL && (uint16_t)d->_type == type && !rrtype_is_meta(type))
+        (void)snprintf(out, RRTYPE_TEXT_MAX, "%s", d->_name);
+    else
+        (void)snprintf(out, RRTYPE_TEXT_MAX, "TYPE%u", type);
+    return out;
+}
+
+enum err rrtype_from_text(struct bytes text, uint16_t *out)
+{
+    const struct token word = { .text = text };
+    return text.len > 0 && word_type(&word, out) == NULL ? OK : ERR_BAD;
+}
 
 static ldns_rr *to_rr(const struct zone_rr *in)
 {

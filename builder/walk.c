@@ -279,11 +279,22 @@ enum err zone_walk(struct bytes apex, struct view *v, zone_visit_fn *visit, void
 
 enum err zone_list(struct view *v, zone_name_fn *visit, void *arg, struct fault *fault)
 {
+    return zone_list_from(bytes_of(NULL, 0), v, visit, arg, fault);
+}
+
+enum err zone_list_from(struct bytes after, struct view *v, zone_name_fn *visit, void *arg, struct fault *fault)
+{
     struct cursor *c = NULL;
     struct entry e;
+    uint8_t key[RRKEY_MAX];
+    struct wr from = wr_over(key, sizeof key);
     enum err err = cursor_open(v, dns_namespace, &c);
+    if (after.len == 0)
+        wr_u8(&from, 0);
+    else if (err == OK)
+        err = rrkey_write(after, RRSLOT_ZONE + 1, &from);
     if (err == OK)
-        err = cursor_seek(c, bytes_of("", 1), &e);
+        err = cursor_seek(c, wr_done(&from), &e);
     for (; err == OK; err = cursor_next(c, &e)) {
         struct zone_header h;
         struct name apex;

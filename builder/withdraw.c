@@ -1,5 +1,6 @@
 #include "builder/withdraw.h"
 
+#include "builder/journal.h"
 #include "builder/near.h"
 
 #include <stdlib.h>
@@ -7,7 +8,11 @@
 #define FLUSH_ZONES 512
 #define FLUSH_BYTES ((size_t)4 << 20)
 
+/* The ops for one zone. ERR_NOTFOUND: there is nothing to do. */
+typedef enum err leave_fn(struct bytes apex, struct view *v, struct op_list *out, struct fault *fault);
+
 struct leaving {
+    leave_fn *ops_of;
     struct committer *c;
     struct view *v;
     withdraw_told_fn *told;
@@ -28,14 +33,28 @@ static enum err flush(struct leaving *l, struct fault *fault)
     return err;
 }
 
-static enum err build(struct leaving *l, struct bytes apex, struct fault *fault)
+static enum err stage(struct leaving *l, struct bytes apex, uint64_t *seq, struct fault *fault)
+{
+    static const struct author by = { .via = VIA_FILE };
+    enum err err = l->ops_of(apex, l->v, &l->ops, fault);
+    if (err != OK)
+        return err;
+    if ((err = commit_stage(l->c, l->ops.ops, l->ops.n, seq, fault)) == OK)
+        err = journal_note(l->c, l->v, apex, l->ops.ops, l->ops.n, *seq, &by, false, fault);
+    if (err != OK && err != ERR_LIMIT)
+        l->staged_n = 0;            /* all of it is gone */
+    return err;
+}
+
+/* The view is open for the ops, and as long as the journal asks what stood there before. */
+static enum err build(struct leaving *l, struct bytes apex, uint64_t *seq, struct fault *fault)
 {
     op_list_release(&l->ops);
     op_list_init(&l->ops);
     enum err err = view_begin(l->v);
     if (err != OK)
         return fault_set(fault, err, "cannot read the store");
-    err = zone_withdraw(apex, l->v, &l->ops, fault);
+    err = stage(l, apex, seq, fault);
     view_end(l->v);
     return err;
 }
@@ -46,31 +65,27 @@ static enum err withdraw_one(struct leaving *l, struct bytes apex, size_t i, str
     enum err err;
     if (near_has(&l->near, apex) && (err = flush(l, fault)) != OK)
         return err;
-    if ((err = build(l, apex, fault)) == ERR_NOTFOUND) {
+    if ((err = build(l, apex, &seq, fault)) == ERR_NOTFOUND) {
         l->told(l->arg, i, false, 0);
         return OK;
     }
     if (err != OK)
         return err;
-    if ((err = commit_stage(l->c, l->ops.ops, l->ops.n, &seq, fault)) != OK) {
-        if (err != ERR_LIMIT)
-            l->staged_n = 0;        /* all of it is gone */
-        return err;
-    }
     near_add(&l->near, apex);
     l->staged[l->staged_n].i = i;
     l->staged[l->staged_n++].seq = seq;
     return l->staged_n == FLUSH_ZONES || commit_staged_bytes(l->c) >= FLUSH_BYTES ? flush(l, fault) : OK;
 }
 
-MUST_USE enum err withdraw_zones(struct committer *c, struct view *v, const struct name *apexes, size_t n,
-                                 const atomic_bool *stop, withdraw_told_fn *told, void *arg, struct fault *fault)
+static enum err run(leave_fn *ops_of, struct committer *c, struct view *v, const struct name *apexes, size_t n,
+                    const atomic_bool *stop, withdraw_told_fn *told, void *arg, struct fault *fault)
 {
     struct fault second = { "" };
     enum err err = OK;
     struct leaving *l = calloc(1, sizeof *l);
     if (l == NULL)
         return ERR_NOMEM;
+    l->ops_of = ops_of;
     l->c = c;
     l->v = v;
     l->told = told;
@@ -84,4 +99,22 @@ MUST_USE enum err withdraw_zones(struct committer *c, struct view *v, const stru
     op_list_release(&l->ops);
     free(l);
     return err;
+}
+
+MUST_USE enum err withdraw_zones(struct committer *c, struct view *v, const struct name *apexes, size_t n,
+                                 const atomic_bool *stop, withdraw_told_fn *told, void *arg, struct fault *fault)
+{
+    return run(zone_withdraw, c, v, apexes, n, stop, told, arg, fault);
+}
+
+static enum err empty_of(struct bytes apex, struct view *v, struct op_list *out, struct fault *fault)
+{
+    enum err err = zone_build_empty(apex, ZONE_FILE, v, out, fault);
+    return err == OK && out->n == 0 ? ERR_NOTFOUND : err;
+}
+
+MUST_USE enum err empty_zones(struct committer *c, struct view *v, const struct name *apexes, size_t n,
+                              const atomic_bool *stop, withdraw_told_fn *told, void *arg, struct fault *fault)
+{
+    return run(empty_of, c, v, apexes, n, stop, told, arg, fault);
 }

@@ -37,11 +37,14 @@ void complain_error(struct complaints *c, uint32_t line, const char *format, ...
 void complaints_join(struct complaints *c, const struct complaints *later);
 void complain_warning(struct complaints *c, uint32_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-struct zone_build_options { enum zone_kind kind; bool force; struct crew *crew; };  /* crew: helps; may be NULL */
+/* force: more than half may go; no other guard gives way to it, since no server could serve what they refuse. strict: a
+ * secondary's loss of more than half is refused too, not only told. crew: helps; may be NULL. now_s: Unix time, for signatures that have
+ * expired; 0: nobody looks. */
+struct zone_build_options { enum zone_kind kind; bool force; struct crew *crew; bool strict; uint64_t now_s; };
 /* The difference between z and what the view holds of this zone (and what must move in the keys of a parent or child zone
  * hosted beside it), as ops in ascending key order inside `out`. n 0: nothing to do. Sorts z->rr.
  * The view must be begun; values of ops live in out's arena, so they outlive it. For zones of kind ZONE_SECONDARY the loss
- * of more than half is a warning.
+ * of more than half is a warning unless o->strict.
  * ERR_REFUSED: a guard refused (c->errors says why); c->warnings filled in any case. ERR_BAD: a stored value is damaged. */
 struct op_list { struct op *ops; size_t n, cap; struct arena arena; };
 void op_list_init(struct op_list *l);
@@ -49,6 +52,10 @@ void op_list_release(struct op_list *l);
 MUST_USE enum err op_list_add(struct op_list *l, const struct op *op);     /* copies key and value into the arena */
 MUST_USE enum err zone_build(struct zone *z, struct view *v, const struct zone_build_options *o,
                              struct complaints *c, struct op_list *out, struct fault *fault);
+/* Ops that make a zone of this kind stand in the store without data, so that it is answered with SERVFAIL: its header with
+ * state ZONE_EMPTY. Nothing when it is there in any state. */
+MUST_USE enum err zone_build_empty(struct bytes apex, enum zone_kind kind, struct view *v, struct op_list *out,
+                                   struct fault *fault);
 /* Ops that take the whole zone away. ERR_NOTFOUND: no such zone. */
 MUST_USE enum err zone_withdraw(struct bytes apex, struct view *v, struct op_list *out, struct fault *fault);
 
@@ -57,8 +64,14 @@ MUST_USE enum err zone_withdraw(struct bytes apex, struct view *v, struct op_lis
  * ERR_NOTFOUND: no such zone. */
 typedef bool zone_visit_fn(void *arg, const struct zone_rr *rr);
 MUST_USE enum err zone_walk(struct bytes apex, struct view *v, zone_visit_fn *visit, void *arg, struct fault *fault);
+/* The header of a zone; borrowed from the view. ERR_NOTFOUND: no such zone. ERR_BAD: it does not read. */
+MUST_USE enum err zone_header_get(struct bytes apex, struct view *v, struct zone_header *out);
+/* The serial of its SOA. ERR_NOTFOUND: it has none. */
+MUST_USE enum err zone_header_serial(const struct zone_header *h, uint32_t *out);
 /* Apexes of all zones in the store, ascending. */
 typedef bool zone_name_fn(void *arg, struct bytes apex, const struct zone_header *header);
 MUST_USE enum err zone_list(struct view *v, zone_name_fn *visit, void *arg, struct fault *fault);
+/* Those behind `after` (empty: all). */
+MUST_USE enum err zone_list_from(struct bytes after, struct view *v, zone_name_fn *visit, void *arg, struct fault *fault);
 
 #endif

@@ -18,6 +18,10 @@ MUST_USE enum err zonefile_read_text(struct bytes text, const char *name, struct
 /* RDATA text of one record (behind the type) to wire form, names relative to origin. For tests, API, tools.
  * ERR_BAD: *fault says why. */
 MUST_USE enum err rdata_from_text(uint16_t type, struct bytes text, struct bytes origin, struct wr *out, struct fault *fault);
+/* The name of a type, TYPEnnn for those that have none; and back (any case). Gives out; ERR_BAD: no type, or one that no zone holds. */
+#define RRTYPE_TEXT_MAX 24
+const char *rrtype_text(char out[RRTYPE_TEXT_MAX], uint16_t type);
+MUST_USE enum err rrtype_from_text(struct bytes text, uint16_t *out);
 /* One record as a zone-file line without newline: owner TTL IN TYPE RDATA (by ldns; RFC 3597 form for unknown types). */
 MUST_USE enum err rr_to_text(const struct zone_rr *rr, char *out, size_t cap, struct fault *fault);
 

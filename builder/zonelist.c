@@ -240,3 +240,43 @@ MUST_USE enum err file_hash(const char *path, uint8_t out[FILE_HASH_LEN], struct
     (void)crypto_generichash_final(&hash, out, FILE_HASH_LEN);
     return err;
 }
+
+/* --- names alone -------------------------------------------------------------------------------------------------- */
+#define NAME_HASH_LEN 16
+struct name_hash { uint8_t h[NAME_HASH_LEN]; };
+
+static struct name_hash hash_name(struct bytes apex)
+{
+    struct name lower = { .len = (uint8_t)apex.len };
+    struct name_hash hash;
+    memcpy(lower.wire, apex.ptr, apex.len);
+    name_lower(lower.wire, lower.len);
+    (void)crypto_generichash(hash.h, sizeof hash.h, lower.wire, lower.len, NULL, 0);
+    return hash;
+}
+
+static int by_hash(const void *a, const void *b) { return memcmp(a, b, NAME_HASH_LEN); }
+
+MUST_USE enum err name_set_make(struct name_set *out, const struct zonelist *l)
+{
+    struct name_hash *v = malloc((l->n + 1) * sizeof *v);
+    if (v == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < l->n; i++)
+        v[i] = hash_name(name_bytes(&l->zones[i].apex));
+    qsort(v, l->n, sizeof *v, by_hash);
+    *out = (struct name_set){ v, l->n };
+    return OK;
+}
+
+void name_set_release(struct name_set *s)
+{
+    free(s->v);
+    *s = (struct name_set){ NULL, 0 };
+}
+
+bool name_set_has(const struct name_set *s, struct bytes apex)
+{
+    struct name_hash hash = hash_name(apex);
+    return s->n > 0 && bsearch(&hash, s->v, s->n, sizeof hash, by_hash) != NULL;
+}

@@ -23,6 +23,7 @@ struct zone_want {
     const char *text, *file;        /* canonical text of the name; both in the list's arena */
     size_t place;                   /* in the list it was taken from: of equal names the first counts */
     bool loaded, refused;           /* loaded: mark and hash are of contents that are all that stands in the store */
+    bool foreign;                   /* refused because the zone has records of its own */
     struct file_mark mark;
     uint8_t hash[FILE_HASH_LEN];
 };
@@ -34,6 +35,11 @@ void zonelist_release(struct zonelist *l);
 /* Copies; logs a line for each entry that is no name or is there already, and leaves it out. ERR_NOMEM. */
 MUST_USE enum err zonelist_take(struct zonelist *l, const struct config_zone *list, size_t n);
 struct zone_want *zonelist_find(const struct zonelist *l, struct bytes apex);   /* NULL: not in it */
+/* The names of a list alone, small: a hash of each. */
+struct name_set { struct name_hash *v; size_t n; };
+MUST_USE enum err name_set_make(struct name_set *out, const struct zonelist *l);
+void name_set_release(struct name_set *s);
+bool name_set_has(const struct name_set *s, struct bytes apex);         /* any case */
 /* What `before` knows of the same zone and file. */
 void zonelist_carry_over(struct zonelist *l, const struct zonelist *before);
 

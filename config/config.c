@@ -267,8 +267,10 @@ static void take_node(struct check *c, struct loaded *l)
 
 #define RETENTION_MS ((uint64_t)7 * 86400000)
 #define RETENTION_BYTES ((uint64_t)4 << 30)
+#define JOURNAL_MS ((uint64_t)30 * 86400000)
+#define JOURNAL_BYTES ((uint64_t)1 << 30)
 
-/* What an absent log_retention says. */
+/* What an absent log_retention or journal says. */
 static const struct yaml_retention no_retention = { NULL, NULL };
 
 static void take_core(struct check *c, struct loaded *l)
@@ -277,11 +279,14 @@ static void take_core(struct check *c, struct loaded *l)
     if (y == NULL)
         return;
     const struct yaml_retention *keep = y->log_retention != NULL ? y->log_retention : &no_retention;
+    const struct yaml_retention *history = y->journal != NULL ? y->journal : &no_retention;
     l->core = (struct config_core){
         .links = { y->publish, y->serve, y->collect }, .nodes = y->nodes,
         .encrypt = flag_or(c, "core.encrypt", y->encrypt, false),
         .retention_ms = duration_or(c, "core.log_retention.age", keep->age, RETENTION_MS),
         .retention_bytes = size_or(c, "core.log_retention.size", keep->size, RETENTION_BYTES),
+        .journal_ms = duration_or(c, "core.journal.age", history->age, JOURNAL_MS),
+        .journal_bytes = size_or(c, "core.journal.size", history->size, JOURNAL_BYTES),
         .snapshots = snapshots_of(c, "core", y->snapshots),
         .zones = y->zones, .zones_n = y->zones_count, .http = http_of(c, "core.http.listen", y->http),
     };

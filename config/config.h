@@ -31,6 +31,7 @@ struct config_core {
     const char *nodes;                          /* folder of NAME.pub */
     bool encrypt;
     uint64_t retention_ms, retention_bytes;     /* log_retention, defaults 7d and 4G */
+    uint64_t journal_ms, journal_bytes;         /* journal, defaults 30d and 1G */
     struct config_snapshots snapshots;
     const char *api_listen, *api_key_file, *api_cert, *api_key;         /* NULL when absent */
     const char *const *dns_listen; size_t dns_listens;

@@ -55,6 +55,7 @@ static const cyaml_schema_field_t core_fields[] = {
     TEXT("nodes", OPTIONAL, struct yaml_core, nodes),
     TEXT("encrypt", OPTIONAL, struct yaml_core, encrypt),
     PART("log_retention", struct yaml_core, log_retention, retention_fields),
+    PART("journal", struct yaml_core, journal, retention_fields),
     PART("snapshots", struct yaml_core, snapshots, snapshots_fields),
     PART("api", struct yaml_core, api, api_fields),
     PART("dns", struct yaml_core, dns, core_dns_fields),

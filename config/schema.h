@@ -15,7 +15,7 @@ struct yaml_core_dns { char **listen; unsigned listen_count; char **proxies; uns
 struct yaml_core {
     char *publish, *serve, *collect, *nodes;
     char *encrypt;
-    struct yaml_retention *log_retention;
+    struct yaml_retention *log_retention, *journal;
     struct yaml_snapshots *snapshots;
     struct yaml_api *api;
     struct yaml_core_dns *dns;

@@ -8,50 +8,10 @@
 #ifndef AZOTH_TESTS_UTIL_STORE_H
 #define AZOTH_TESTS_UTIL_STORE_H
 
-#include <dirent.h>
-#include <limits.h>
-#include <sys/stat.h>
-
 #include "store/store.h"
-#include "tests/util.h"
-
-static inline void remove_tree(const char *path)
-{
-    char below[PATH_MAX];
-    struct stat st;
-    DIR *d = lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? opendir(path) : NULL;
-    if (d == NULL) {
-        (void)unlink(path);
-        return;
-    }
-    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        if (snprintf(below, sizeof below, "%s/%s", path, e->d_name) < (int)sizeof below)
-            remove_tree(below);
-    }
-    (void)closedir(d);
-    (void)rmdir(path);
-}
-
-/* A new empty folder; its path in out. */
-static inline void tmp_folder(char out[PATH_MAX])
-{
-    const char *base = getenv("TMPDIR");
-    (void)snprintf(out, PATH_MAX, "%s/azoth-test-XXXXXX", base != NULL && strlen(base) < PATH_MAX - 32 ? base : "/tmp");
-    if (mkdtemp(out) == NULL)
-        fail_msg("cannot make a folder like %s", out);
-}
+#include "tests/util_folder.h"
 
 struct tmp_store { char dir[PATH_MAX]; struct store_options options; struct store *s; struct fault fault; };
-
-/* Whatever it gives but OK fails the test with its words. */
-#define assert_ok(call, fault) assert_ok_at(call, fault, __FILE__, __LINE__)
-static inline void assert_ok_at(enum err got, const struct fault *fault, const char *file, int line)
-{
-    if (got != OK)
-        fail_msg("%s:%d: %s (%s)", file, line, fault_text(fault, got), err_text(got));
-}
 
 static inline void tmp_store_open(struct tmp_store *t, enum store_role role)
 {

@@ -1,9 +1,11 @@
-/* azoth backup: one state of a store, as a snapshot, into a file. Runs beside the daemons: one view, no lock. */
+/* azoth backup: one state of a store, as a snapshot, into a file; of a core also its records. Runs beside the daemons: one
+ * view, no lock. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "store/snapshot.h"
 #include "tools/progress.h"
+#include "tools/records.h"
 #include "tools/rrtext.h"
 #include "tools/tool.h"
 
@@ -30,6 +32,9 @@ struct backup {
     struct snapshot_file files[1];
     size_t files_n;
     struct snapshot_totals totals;
+    struct source *source;      /* NULL: no records */
+    struct source_txn *records;
+    uint64_t records_bytes;
 };
 
 static atomic_bool interrupted;
@@ -44,6 +49,12 @@ static bool go(void *arg, uint64_t entries)
 {
     struct backup *b = arg;
     progress_set(b->bar, entries);
+    return !interrupted;
+}
+
+static bool go_on(void *arg)
+{
+    (void)arg;
     return !interrupted;
 }
 
@@ -116,6 +127,13 @@ static int files_take(struct backup *b, const char *dir)
     return EXIT_FINE;
 }
 
+/* Before anything else of the state is read: the view moves for it. */
+static int records_look(struct backup *b, const char *dir)
+{
+    int code = records_open(&b->source, dir);
+    return code != EXIT_FINE || b->source == NULL ? code : records_begin(&b->records, b->source, &b->t);
+}
+
 static int failed(const struct backup *b, enum err err, const struct fault *fault)
 {
     if (err == ERR_NOTNOW)
@@ -133,9 +151,10 @@ static int report(const struct backup *b, const struct options *o, uint64_t ms)
     const struct snapshot_totals *s = &b->totals;
     (void)text_hex(hex, sizeof hex, bytes_of(b->t.head.digest, DIGEST_LEN));
     if (o->json) {
-        json_t *j = json_pack("{s:I,s:I,s:s,s:I,s:I,s:I,s:I}", "epoch", (json_int_t)b->t.head.epoch, "applied",
+        json_t *j = json_pack("{s:I,s:I,s:s,s:I,s:I,s:I,s:I,s:I}", "epoch", (json_int_t)b->t.head.epoch, "applied",
                               (json_int_t)b->t.head.seq, "digest", hex, "entries", (json_int_t)s->entries, "chunks",
-                              (json_int_t)s->chunks, "bytes", (json_int_t)s->bytes, "ms", (json_int_t)ms);
+                              (json_int_t)s->chunks, "bytes", (json_int_t)(s->bytes + b->records_bytes), "records_bytes",
+                              (json_int_t)b->records_bytes, "ms", (json_int_t)ms);
         char *text = j == NULL ? NULL : json_dumps(j, JSON_COMPACT | JSON_PRESERVE_ORDER);
         if (text == NULL)
             return tool_fail(EXIT_USAGE, "out of memory");
@@ -144,9 +163,10 @@ static int report(const struct backup *b, const struct options *o, uint64_t ms)
         json_decref(j);
     } else {
         (void)fprintf(b->is_stdout ? stderr : stdout,
-                      "backup of epoch %" PRIu64 " seq %" PRIu64 ": %" PRIu64 " entries, digest %s, %s, %.2f s\n",
-                      b->t.head.epoch, b->t.head.seq, s->entries, hex, text_of_size(size, sizeof size, s->bytes),
-                      (double)ms / 1000);
+                      "backup of epoch %" PRIu64 " seq %" PRIu64 ": %" PRIu64 " entries, digest %s, %s%s, %.2f s\n",
+                      b->t.head.epoch, b->t.head.seq, s->entries, hex,
+                      text_of_size(size, sizeof size, s->bytes + b->records_bytes),
+                      b->records_bytes > 0 ? " with the records" : "", (double)ms / 1000);
     }
     return EXIT_FINE;
 }
@@ -159,6 +179,8 @@ static int run(struct backup *b, const struct options *o)
     struct fault fault = { "" };
     uint64_t start_ms = clock_mono_ms();
     int code;
+    if (store_role(b->t.store) == STORE_CORE && (code = records_look(b, o->dir)) != EXIT_FINE)
+        return code;
     if (b->t.empty)
         return tool_fail(EXIT_USAGE, "nothing was committed to %s yet: there is nothing to back up", o->dir);
     if (store_role(b->t.store) == STORE_CORE && (code = files_take(b, o->dir)) != EXIT_FINE)
@@ -171,6 +193,8 @@ static int run(struct backup *b, const struct options *o)
     progress_open(&b->bar, "backup", "entries", b->t.head.keys);
     enum err err = snapshot_write(b->fd, b->t.view, store_role(b->t.store), b->files, b->files_n, go, b, &b->totals,
                                   &fault);
+    if (err == OK && b->records != NULL)
+        err = records_copy(b->records, b->fd, go_on, b, &b->records_bytes, &fault);
     if (err == OK)
         err = target_keep(b, &fault);
     progress_close(b->bar);
@@ -188,6 +212,8 @@ int cmd_backup(const struct options *o)
     target_close(&b);
     for (size_t i = 0; i < b.files_n; i++)
         free((void *)(uintptr_t)b.files[i].bytes.ptr);
+    source_abort(b.records);
+    source_close(b.source);
     tool_close(&b.t);
     return tool_done(code);
 }

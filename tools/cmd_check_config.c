@@ -1,5 +1,5 @@
 /* azoth check-config: azoth.yaml itself, and the files that it names. */
-#include "builder/core_check.h"
+#include "tools/check_listen.h"
 #include "tools/rrtext.h"
 #include "tools/tool.h"
 
@@ -65,10 +65,9 @@ static void check_files(struct check *c, const struct config *config)
     }
     if (config->edge != NULL && (why = config_nodes_problem(config->edge->relay_nodes, &fault)) != NULL)
         on_problem(c, "edge.relay.nodes", why);
-    if (config->dns != NULL) {
-        check_path(c, "dns.tls.cert", config->dns->tls.cert, false);
-        check_path(c, "dns.tls.key", config->dns->tls.key, false);
-    }
+    if (config->dns != NULL)
+        (void)config_tls_problem("dns.tls", config->dns->tls.cert, config->dns->tls.key, on_problem, c);
+    (void)check_listens(config, on_problem, c);
     if (config->core == NULL && config->edge == NULL && config->dns == NULL)
         on_problem(c, NULL, "has none of core, edge, dns: no daemon would run from it");
 }

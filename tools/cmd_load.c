@@ -172,7 +172,7 @@ static int load_into(struct store *store, const struct node_key *key, const stru
                      const struct options *o)
 {
     struct load_run run = { .o = o, .zones = list->n };
-    struct load_options how = { .strict = o->strict, .force = o->force, .kind = ZONE_FILE, .stop = &interrupted };
+    struct load_options how = { .strict = o->strict, .force = o->force, .kind = ZONE_FILE, .via = VIA_OFFLINE, .stop = &interrupted };
     /* a second one kills: safe too */
     struct sigaction act = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
     struct committer *committer = NULL;

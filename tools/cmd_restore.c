@@ -1,7 +1,7 @@
 /* azoth restore: a node's store of a backup.
  *
- *     opening, key ─► may it go there? ─► fresh generation, digest, flip ─► files beside ─► core: a new epoch, signed
- *
+ *     opening, key ─► may it go there? ─► fresh generation ─► records beside ─► digest, flip ─► records, files ─► core: a new
+ *                                                                                                     epoch, signed
  * Up to the flip nothing of the folder changes. */
 #include "base/clock.h"
 #include "base/file.h"
@@ -9,6 +9,7 @@
 #include "replicator/commit.h"
 #include "store/snapshot.h"
 #include "tools/progress.h"
+#include "tools/records.h"
 #include "tools/rrtext.h"
 #include "tools/tool.h"
 
@@ -61,6 +62,12 @@ static bool go(void *arg, uint64_t entries)
 {
     struct restore *r = arg;
     progress_set(r->bar, entries);
+    return !interrupted;
+}
+
+static bool go_on(void *arg)
+{
+    (void)arg;
     return !interrupted;
 }
 
@@ -247,6 +254,15 @@ static int files_put(const struct restore *r)
                                              "--replace", ZONES_FILE, fault_text(&fault, err));
 }
 
+/* The records of a core go or come with its state. */
+static int records_put(const struct restore *r)
+{
+    struct fault fault = { "" };
+    enum err err = records_put_back(r->o->dir, &fault);
+    return err == OK ? EXIT_FINE : tool_fail(EXIT_USAGE, "the entries are restored, but not the records: %s; restore again with "
+                                             "--replace", fault_text(&fault, err));
+}
+
 /* Opening the committer raises the epoch of loaded data. */
 static int epoch_raise(struct restore *r)
 {
@@ -285,6 +301,45 @@ static int report(const struct restore *r, uint64_t ms)
     return EXIT_FINE;
 }
 
+static enum err entries_take(struct restore *r, struct snapshot_load *l, struct fault *fault)
+{
+    const struct op *ops;
+    uint64_t entries = 0;
+    size_t n;
+    enum err err;
+    while ((err = snapshot_reader_next(r->reader, &ops, &n, fault)) == OK) {
+        if ((err = snapshot_load_put(l, ops, n, fault)) != OK)
+            return err;
+        entries += n;
+        if (!go(r, entries))
+            return ERR_NOTNOW;
+    }
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* All that the file has is read and checked before the flip. */
+static enum err take(struct restore *r, struct fault *fault)
+{
+    struct snapshot_load *l;
+    bool core = r->about->role == STORE_CORE;
+    enum err err = snapshot_load_begin(&l, r->store, &r->about->head, fault);
+    if (err != OK)
+        return err;
+    err = entries_take(r, l, fault);
+    if (err == OK && !core && snapshot_reader_has_book(r->reader))
+        err = fault_set(fault, ERR_BAD, "damaged: an edge's backup with records");
+    if (err == OK && core)
+        err = records_take(r->o->dir, r->reader, r->fd, r->o->map_size, go_on, r, fault);
+    if (err != OK) {
+        snapshot_load_drop(l);
+        return err;
+    }
+    err = snapshot_load_end(l, r->resign ? &r->resigned : &r->about->signed_head, fault);
+    if (err != OK && core && generation(r) == r->generation)
+        records_drop(r->o->dir);
+    return err;
+}
+
 static int load(struct restore *r)
 {
     /* a second signal kills: safe too */
@@ -296,13 +351,14 @@ static int load(struct restore *r)
     (void)sigaction(SIGTERM, &act, NULL);
     r->generation = generation(r);
     progress_open(&r->bar, "restore", "entries", r->about->head.keys);
-    enum err err = snapshot_load(r->store, r->reader, r->resign ? &r->resigned : NULL, go, r, &fault);
+    enum err err = take(r, &fault);
     progress_close(r->bar);
     r->bar = NULL;
     if (err != OK)
         return load_failed(r, err, &fault);
     r->made_store = false;          /* from here on it stays */
-    if (r->about->role == STORE_CORE && ((code = files_put(r)) != EXIT_FINE || (code = epoch_raise(r)) != EXIT_FINE))
+    if (r->about->role == STORE_CORE
+        && ((code = records_put(r)) != EXIT_FINE || (code = files_put(r)) != EXIT_FINE || (code = epoch_raise(r)) != EXIT_FINE))
         return code;
     if ((err = store_head(r->store, &r->head, NULL)) != OK)
         return tool_fail(EXIT_USAGE, "cannot read the restored head: %s", err_text(err));

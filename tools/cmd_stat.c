@@ -1,5 +1,6 @@
 /* azoth stat: what a store is and how it does: position, digest, where its bytes go, readers. */
 #include "base/text.h"
+#include "builder/recordbook.h"
 #include "builder/zone.h"
 #include "replicator/record.h"
 #include "tools/progress.h"
@@ -125,6 +126,20 @@ static enum err log_take(struct stat *s)
     return err;
 }
 
+/* The records are for the user of azoth-core alone; what they are to others is said, and is no failure. */
+static enum err book_take(struct stat *s, struct fault *fault)
+{
+    const struct recordbook_options o = { .dir = store_dir(s->t->store), .read_only = true };
+    struct source *source = NULL;
+    enum err err = recordbook_open(&source, &o, fault);
+    s->book_closed = err == ERR_IO;
+    s->has_book = err != ERR_NOTFOUND;
+    if (err == OK)
+        err = source_figures(source, &s->book);
+    source_close(source);
+    return s->book_closed || !s->has_book ? OK : err;
+}
+
 static int stat_take(struct stat *s, struct tool_store *t)
 {
     static struct digest lanes;
@@ -151,6 +166,8 @@ static int stat_take(struct stat *s, struct tool_store *t)
         return tool_fail(EXIT_DATA, "cannot look at all entries: %s (see azoth verify)", err_text(err));
     if ((err = log_take(s)) != OK)
         return tool_fail(EXIT_DATA, "cannot look at the log: %s", err_text(err));
+    if (store_role(t->store) == STORE_CORE && (err = book_take(s, &fault)) != OK)
+        return tool_fail(EXIT_DATA, "cannot look at the records: %s", fault_text(&fault, err));
     return EXIT_FINE;
 }
 
@@ -320,6 +337,18 @@ static void print_files(const struct stat *s)
                  size_text(b, l->map_bytes), size_text(c, l->free_pages * l->page_size));
 }
 
+static void print_book(const struct stat *s)
+{
+    char a[32], b[32];
+    const struct source_figures *f = &s->book;
+    if (s->has_book && s->book_closed)
+        row("records", "for the user of azoth-core alone");
+    else if (s->has_book)
+        (void)printf("%-14s %" PRIu64 " zones, %" PRIu64 " RRsets, %" PRIu64 " pending events, %" PRIu64
+                     " TSIG keys; %s used of %s\n", "records", f->zones, f->rows, f->events, f->keys, size_text(a, f->used_bytes),
+                     size_text(b, f->map_bytes));
+}
+
 static void print_table(const struct stat *s)
 {
     const struct head *h = &s->t->head;
@@ -337,6 +366,7 @@ static void print_table(const struct stat *s)
     row_number("zones", s->zones);
     print_where(s);
     print_files(s);
+    print_book(s);
     (void)printf("%-14s %u, the oldest open view is %" PRIu64 " commits behind\n", "readers", s->store.readers,
                  s->store.oldest_reader_lag);
     row_number("generation", s->store.generation);

@@ -1,10 +1,11 @@
 /* azoth verify: recomputes the digest over all entries of one view, checks every key and value, and holds the result
- * against the stored lanes, the counts of the head and the head's signature. */
+ * against the stored lanes, the counts of the head and the head's signature. On a core every entry of its records is read too. */
 #include "base/clock.h"
 #include "base/text.h"
 #include "replicator/record.h"
 #include "tools/checker.h"
 #include "tools/progress.h"
+#include "tools/records.h"
 #include "tools/rrtext.h"
 #include "tools/tool.h"
 
@@ -26,6 +27,8 @@ struct verify {
     size_t names_n;
     struct checker_result sum;
     uint64_t named, fed, wrong;         /* wrong: findings other than bad entries */
+    bool has_book;                      /* a core's records */
+    uint64_t book_entries, book_bad;
 };
 
 static void on_bad(void *arg, struct bytes ns, struct bytes key, const char *why)
@@ -112,13 +115,30 @@ static int judge(struct verify *v, const uint8_t digest[DIGEST_LEN])
     return EXIT_FINE;
 }
 
+static void on_bad_record(void *arg, const char *what)
+{
+    struct verify *v = arg;
+    if (v->book_bad++ < NAMED_MOST)
+        (void)fprintf(stderr, "azoth: bad entry of the records: %s\n", what);
+}
+
+static int book_check(struct verify *v, const char *dir)
+{
+    struct source *s = NULL;
+    int code = store_role(v->t.store) == STORE_CORE ? records_open(&s, dir) : EXIT_FINE;
+    v->has_book = s != NULL;
+    enum err err = s != NULL ? records_check(s, on_bad_record, v, &v->book_entries) : OK;
+    source_close(s);
+    return err == OK ? code : tool_fail(err == ERR_NOMEM ? EXIT_USAGE : EXIT_DATA, "cannot read all records: %s", err_text(err));
+}
+
 static int report(const struct verify *v, const struct options *o, const uint8_t digest[DIGEST_LEN],
                   const char *signature,
                   uint64_t took_ms)
 {
     char hex[2 * DIGEST_LEN + 1];
     double seconds = took_ms > 0 ? (double)took_ms / 1000 : 0.001;
-    bool good = v->wrong == 0 && v->sum.bad == 0;
+    bool good = v->wrong == 0 && v->sum.bad == 0 && v->book_bad == 0;
     if (v->named > NAMED_MOST)
         (void)fprintf(stderr, "azoth: %" PRIu64 " more bad entries\n", v->named - NAMED_MOST);
     (void)text_hex(hex, sizeof hex, bytes_of(digest, DIGEST_LEN));
@@ -130,6 +150,9 @@ static int report(const struct verify *v, const struct options *o, const uint8_t
                               (json_int_t)v->sum.bytes, "bad_entries", (json_int_t)v->sum.bad, "signature", signature,
                               "ms",
                               (json_int_t)took_ms);
+        if (j != NULL && v->has_book)
+            (void)json_object_set_new(j, "records", json_pack("{s:I,s:I}", "entries", (json_int_t)v->book_entries, "bad_entries",
+                                                              (json_int_t)v->book_bad));
         if (json_line(j) != OK)
             return tool_fail(EXIT_USAGE, "out of memory");
     } else {
@@ -137,6 +160,8 @@ static int report(const struct verify *v, const struct options *o, const uint8_t
                      "%.2f s, %.0f entries/s\n",
                      good ? "good" : "BAD", v->t.head.seq, v->sum.entries, v->sum.bytes, hex, signature, seconds,
                      (double)v->sum.entries / seconds);
+        if (v->has_book)
+            (void)printf("records: %" PRIu64 " entries read, %" PRIu64 " bad\n", v->book_entries, v->book_bad);
     }
     return good ? EXIT_FINE : EXIT_DATA;
 }
@@ -174,6 +199,8 @@ static int run(struct verify *v, const struct options *o)
         signature = "BAD";
         (void)wrong(v, "the head's signature does not fit the core's key");
     }
+    if ((code = book_check(v, o->dir)) != EXIT_FINE)
+        return code;
     code = report(v, o, digest, signature, clock_mono_ms() - start_ms);
     if (!known && !v->t.empty)
         (void)fprintf(stderr, "azoth: the head's signature was not checked: give --core-key ed25519:BASE64\n");

@@ -2,11 +2,12 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "builder/api.h"
-#include "tools/client_json.h"
+#include "tools/fleet_wait.h"
 
 #include <inttypes.h>
 #include <time.h>
 
+#define QUORUM_ALL 100
 #define TIMEOUT_MS 5000
 #define TIMEOUT_MAX_MS ((uint64_t)86400000)
 #define SLACK_MS 10000          /* for the answer of a poll to come, besides what it waits */
@@ -20,11 +21,9 @@ const struct option_spec wait_options[] = {
     OPTION_END,
 };
 
-struct asking { uint64_t epoch, seq, quorum, timeout_ms, end_ms; bool all; };
-
 /* --- arguments ------------------------------------------------------------------------------------------------------- */
 /* SEQ, or EPOCH.SEQ as azoth kv prints it. */
-static int take_seq(const struct options *o, struct asking *a)
+static int take_seq(const struct options *o, struct fleet_wait *a)
 {
     struct kv_version v = { .epoch = o->epoch };
     const char *text = o->args[0];
@@ -37,29 +36,36 @@ static int take_seq(const struct options *o, struct asking *a)
     return EXIT_FINE;
 }
 
-static int take_quorum(const struct options *o, struct asking *a)
+int fleet_wait_quorum(const char *option, const char *text, uint64_t *out)
 {
     char digits[8];
-    size_t len = o->quorum != NULL ? strlen(o->quorum) : 0;
-    a->quorum = 100;
-    if (len > 0 && o->quorum[len - 1] == '%')
+    size_t len = text != NULL ? strlen(text) : 0;
+    *out = QUORUM_ALL;
+    if (text == NULL)
+        return EXIT_FINE;
+    if (len > 0 && text[len - 1] == '%')
         len--;
-    if (len >= sizeof digits)
-        return tool_fail(EXIT_USAGE, "wait: --quorum: '%.100s' is no share from 0%% to 100%%", o->quorum);
-    (void)snprintf(digits, sizeof digits, "%.*s", (int)len, o->quorum != NULL ? o->quorum : "");
-    if (o->quorum != NULL && text_number(digits, 100, &a->quorum) != OK)
-        return tool_fail(EXIT_USAGE, "wait: --quorum: '%.100s' is no share from 0%% to 100%%", o->quorum);
+    (void)snprintf(digits, sizeof digits, "%.*s", (int)len, text);
+    if (len >= sizeof digits || text_number(digits, QUORUM_ALL, out) != OK)
+        return tool_fail(EXIT_USAGE, "%s: '%.100s' is no share from 0%% to 100%%", option, text);
     return EXIT_FINE;
 }
 
-static int take_arguments(const struct options *o, struct asking *a)
+int fleet_wait_timeout(const char *option, const char *text, uint64_t *out_ms)
 {
-    *a = (struct asking){ .timeout_ms = TIMEOUT_MS, .all = o->all };
-    if (o->timeout != NULL && (text_duration(o->timeout, &a->timeout_ms) != OK || a->timeout_ms > TIMEOUT_MAX_MS))
-        return tool_fail(EXIT_USAGE, "wait: --timeout: '%s' is not a time such as 500ms, 5s or 2m", o->timeout);
-    a->end_ms = clock_mono_ms() + a->timeout_ms;
-    int code = take_seq(o, a);
-    return code == EXIT_FINE ? take_quorum(o, a) : code;
+    *out_ms = TIMEOUT_MS;
+    if (text != NULL && (text_duration(text, out_ms) != OK || *out_ms > TIMEOUT_MAX_MS))
+        return tool_fail(EXIT_USAGE, "%s: '%s' is not a time such as 500ms, 5s or 2m", option, text);
+    return EXIT_FINE;
+}
+
+static int take_arguments(const struct options *o, struct fleet_wait *a)
+{
+    *a = (struct fleet_wait){ .all = o->all };
+    int code = fleet_wait_timeout("wait: --timeout", o->timeout, &a->timeout_ms);
+    if (code == EXIT_FINE)
+        code = take_seq(o, a);
+    return code == EXIT_FINE ? fleet_wait_quorum("wait: --quorum", o->quorum, &a->quorum) : code;
 }
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
@@ -70,7 +76,7 @@ static void rest_ms(uint64_t ms)
 }
 
 /* One poll. *out NULL: the core is busy. */
-static int poll_once(struct client *c, const struct asking *a, uint64_t wait_ms, json_t **out)
+static int poll_once(struct client *c, const struct fleet_wait *a, uint64_t wait_ms, json_t **out)
 {
     char path[200], epoch[32] = "";
     if (a->epoch != 0)
@@ -80,14 +86,22 @@ static int poll_once(struct client *c, const struct asking *a, uint64_t wait_ms,
     return client_json(c, "wait", CLIENT_GET, path, 503, out);
 }
 
-/* *out: the last answer. */
-static int poll_until(struct client *c, struct asking *a, json_t **out)
+/* Nobody counts: no node is listed, or none was heard lately. That is no thing to wait for. */
+static bool nobody(const json_t *reply)
 {
+    return json_integer_value(json_object_get(reply, "nodes")) == 0;
+}
+
+/* The first poll only asks, so that it is known whether there is anybody to wait for. */
+int fleet_wait(struct client *c, struct fleet_wait *a, json_t **out)
+{
+    uint64_t start_ms = clock_mono_ms();
     bool busy = false;
+    client_timeout(c, (a->timeout_ms < API_WAIT_MAX_MS ? a->timeout_ms : API_WAIT_MAX_MS) + SLACK_MS);
     for (;;) {
         json_t *reply = NULL;
-        uint64_t now = clock_mono_ms(), left = a->end_ms > now ? a->end_ms - now : 0;
-        int code = poll_once(c, a, busy ? 0 : left < API_WAIT_MAX_MS ? left : API_WAIT_MAX_MS, &reply);
+        uint64_t passed = clock_mono_ms() - start_ms, left = a->timeout_ms > passed ? a->timeout_ms - passed : 0;
+        int code = poll_once(c, a, busy || *out == NULL ? 0 : left < API_WAIT_MAX_MS ? left : API_WAIT_MAX_MS, &reply);
         if (code != EXIT_FINE)
             return code;
         if (busy || reply == NULL)
@@ -100,7 +114,7 @@ static int poll_until(struct client *c, struct asking *a, json_t **out)
         json_decref(*out);
         *out = reply;
         a->epoch = (uint64_t)json_integer_value(json_object_get(reply, "epoch"));
-        if (json_is_true(json_object_get(reply, "done")) || left == 0)
+        if (json_is_true(json_object_get(reply, "done")) || left == 0 || nobody(reply))
             return EXIT_FINE;
     }
 }
@@ -122,7 +136,7 @@ static const char *names(char *out, size_t cap, const char *before, const json_t
     return out;
 }
 
-static int tell(const struct options *o, const struct asking *a, const json_t *reply)
+int fleet_wait_tell(const struct fleet_wait *a, const json_t *reply, bool json)
 {
     char missing[600], absent[200];
     json_int_t nodes = 0, have = 0;
@@ -130,12 +144,15 @@ static int tell(const struct options *o, const struct asking *a, const json_t *r
     const char *unknown = json_is_false(json_object_get(reply, "known")) ? "; the core knows no such change" : "";
     if (json_unpack((json_t *)(uintptr_t)reply, "{s:I,s:I}", "nodes", &nodes, "have", &have) != 0)
         return tool_fail(EXIT_USAGE, "wait: the core's answer makes no sense");
-    if (o->json) {
+    if (json) {
         int code = client_json_print(reply);
         return code != EXIT_FINE || done ? code : EXIT_TIMEOUT;
     }
     (void)names(missing, sizeof missing, "; not: ", json_object_get(reply, "missing"));
     (void)names(absent, sizeof absent, "; away: ", json_object_get(reply, "absent"));
+    if (!done && nodes == 0)
+        return tool_fail(EXIT_TIMEOUT, "%" PRIu64 ".%" PRIu64 ": 0 of 0 nodes have it: nobody to wait for, no node is listed "
+                         "or none was heard in the last 30 s%s%s", a->epoch, a->seq, unknown, absent);
     if (!done)
         return tool_fail(EXIT_TIMEOUT, "%" PRIu64 ".%" PRIu64 ": %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
                          " nodes have it%s%s%s", a->epoch, a->seq, have, nodes, unknown, missing, absent);
@@ -147,15 +164,15 @@ static int tell(const struct options *o, const struct asking *a, const json_t *r
 int cmd_wait(const struct options *o)
 {
     struct client *client = NULL;
-    struct asking a;
+    struct fleet_wait a;
     json_t *reply = NULL;
     int code = take_arguments(o, &a);
     if (code == EXIT_FINE)
-        code = client_open(&client, o, (a.timeout_ms < API_WAIT_MAX_MS ? a.timeout_ms : API_WAIT_MAX_MS) + SLACK_MS);
+        code = client_open(&client, o, SLACK_MS);
     if (code == EXIT_FINE)
-        code = poll_until(client, &a, &reply);
+        code = fleet_wait(client, &a, &reply);
     if (code == EXIT_FINE)
-        code = tell(o, &a, reply);
+        code = fleet_wait_tell(&a, reply, o->json);
     json_decref(reply);
     client_close(client);
     return tool_done(code);

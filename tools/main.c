@@ -1,38 +1,48 @@
 /* The azoth command: finds the subcommand, reads its options, runs it. */
-#include "tools/tool.h"
+#include "tools/verbs.h"
 
 #include <config.h>
 
 #include <sodium.h>
 
 const struct command commands[] = {
-    { "keygen", "--dir DIR [--force]", "make the node's key pair", keygen_options, 0, 0, true, cmd_keygen },
+    { "keygen", "--dir DIR [--force]", "make the node's key pair", keygen_options, 0, 0, true, cmd_keygen, NULL },
     { "load", "--dir DIR [--list FILE] [--strict] [--force] [--map-size SIZE] [ORIGIN=FILE]...",
-      "load zone files into a core's store while no daemon runs", load_options, 0, SIZE_MAX, true, cmd_load },
+      "load zone files into a core's store while no daemon runs", load_options, 0, SIZE_MAX, true, cmd_load, NULL },
     { "dump", "--dir DIR [--ns NAME] [--zone ZONE] [--format zone|json|keys]", "print what is stored",
-      dump_options, 0, 0, true, cmd_dump },
-    { "get", "--dir DIR NAME TYPE", "print one RRset, as stored and as text", NULL, 2, 2, true, cmd_get },
+      dump_options, 0, 0, true, cmd_dump, NULL },
+    { "get", "--dir DIR NAME TYPE", "print one RRset, as stored and as text", NULL, 2, 2, true, cmd_get, NULL },
     { "kv", "put|get|del|list|apply [NS] [KEY] [VALUE|FILE|-] [--file FILE] [--if-version EPOCH.SEQ] [--if-absent] [--key64] "
       "[--prefix PREFIX] [--after KEY] [--limit COUNT] [--timeout TIME]",
-      "read and write the entries of general namespaces", kv_options, 2, 4, false, cmd_kv },
+      "read and write the entries of general namespaces", kv_options, 2, 4, false, cmd_kv, NULL },
+    { "zone", "add|import|export|list|show|remove|set|rebuild|log|diff|rollback [NAME] [FILE | SETTING=VALUE...] [--ns NAME]... "
+      "[--kind KIND] [--primary ADDRESS[@PORT][/KEY]]... [--tsig KEY] [--serial POLICY] [--file FILE] [--from SEQ] [--to SEQ] "
+      "[--limit COUNT] [--force] [--if-serial SERIAL] [--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",
+      "zones: make, fill, look at, change and remove them, and what was done to them", zone_options, 1, SIZE_MAX, false, cmd_zone, zone_verbs },
+    { "rrset", "set|add|delete|get NAME [TTL] TYPE RDATA... [--zone ZONE] [--comment TEXT] [--force] [--if-serial SERIAL] "
+      "[--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",
+      "change and show the records of a zone, one argument per record", rrset_options, 1, SIZE_MAX, false, cmd_rrset, rrset_verbs },
+    { "tsig", "add|list|remove [NAME] [--algorithm NAME] [--secret BASE64] [--update ZONE[:TYPE,...]]... [--transfer ZONE]... "
+      "[--format bind|knot|nsupdate] [--secrets]",
+      "keys that sign updates and transfers", tsig_options, 1, 2, false, cmd_tsig, tsig_verbs },
     { "log", "--dir DIR [--from SEQ] [--limit COUNT] [--verify] [--core-key KEY]", "print log records", log_options,
-      0, 0, true, cmd_log },
+      0, 0, true, cmd_log, NULL },
     { "stat", "--dir DIR [--deep]", "print position, digest, counts, and where the bytes go", stat_options, 0, 0, true,
-      cmd_stat },
+      cmd_stat, NULL },
     { "status", "[--watch]", "print the fleet: who is where, how far behind, and whether its data is right", status_options, 0, 0,
-      false, cmd_status },
+      false, cmd_status, NULL },
     { "wait", "SEQ [--quorum SHARE] [--all] [--timeout TIME] [--epoch EPOCH]", "wait until a change has reached the fleet",
-      wait_options, 1, 1, false, cmd_wait },
-    { "cluster", "raise-epoch|rotate-key", "give an order about the whole cluster", NULL, 1, 1, false, cmd_cluster },
+      wait_options, 1, 1, false, cmd_wait, NULL },
+    { "cluster", "raise-epoch|rotate-key", "give an order about the whole cluster", NULL, 1, 1, false, cmd_cluster, NULL },
     { "verify", "--dir DIR [--core-key KEY]", "recompute the digest and check every entry", verify_options, 0, 0, true,
-      cmd_verify },
+      cmd_verify, NULL },
     { "backup", "--dir DIR FILE|-", "write one state of the store into a file, beside running daemons", NULL, 1, 1, true,
-      cmd_backup },
+      cmd_backup, NULL },
     { "restore", "--dir DIR [--core-key KEY] [--replace] [--new-key] [--map-size SIZE] FILE|-",
-      "make a node's store of a backup while no daemon runs", restore_options, 1, 1, true, cmd_restore },
-    { "compact", "--dir DIR", "copy the data into full pages while no daemon runs", NULL, 0, 0, true, cmd_compact },
-    { "check-config", "FILE", "check azoth.yaml and the files that it names", NULL, 1, 1, false, cmd_check_config },
-    { NULL, NULL, NULL, NULL, 0, 0, false, NULL },
+      "make a node's store of a backup while no daemon runs", restore_options, 1, 1, true, cmd_restore, NULL },
+    { "compact", "--dir DIR", "copy the data into full pages while no daemon runs", NULL, 0, 0, true, cmd_compact, NULL },
+    { "check-config", "FILE", "check azoth.yaml and the files that it names", NULL, 1, 1, false, cmd_check_config, NULL },
+    { NULL, NULL, NULL, NULL, 0, 0, false, NULL, NULL },
 };
 
 const struct command *command_find(const char *name)
@@ -56,7 +66,10 @@ static int help_all(void)
 
 static int help_one(const struct command *c)
 {
-    (void)printf("Usage: azoth %s %s\n\n%c%s.\n\nOptions:\n", c->name, c->takes, c->about[0] - 'a' + 'A', c->about + 1);
+    (void)printf("Usage: azoth %s %s\n\n%c%s.\n\n", c->name, c->takes, c->about[0] - 'a' + 'A', c->about + 1);
+    if (c->verbs != NULL)
+        verbs_print(stdout, c->name, c->verbs);
+    (void)printf("%sOptions:\n", c->verbs != NULL ? "\n" : "");
     options_print(stdout, c->options);
     options_print(stdout, options_global);
     return tool_done(EXIT_FINE);

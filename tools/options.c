@@ -24,17 +24,24 @@ static const struct option_spec *look_up(const struct option_spec *specs, const 
 static enum err store_value(const struct option_spec *spec, const char *value, struct options *out, struct fault *fault)
 {
     void *member = (char *)out + spec->offset;
+    struct option_list *list = member;
     enum err err = OK;
     switch (spec->kind) {
     case OPTION_FLAG: *(bool *)member = true; break;
-    case OPTION_TEXT: *(const char **)member = value; break;
+    case OPTION_TEXT:
+    case OPTION_MAYBE: *(const char **)member = value; break;
+    case OPTION_LIST:
+        if (list->n == OPTION_LIST_MAX)
+            return fault_set(fault, ERR_BAD, "--%s: at most %d of them", spec->name, OPTION_LIST_MAX);
+        list->v[list->n++] = value;
+        break;
     case OPTION_NUMBER: err = text_number(value, UINT64_MAX, member); break;
     case OPTION_SIZE: err = text_size(value, member); break;
     }
     if (err != OK)
         return fault_set(fault, ERR_BAD, "--%s: '%s' is not a %s", spec->name, value,
                          spec->kind == OPTION_SIZE ? "size (examples: 4096, 512M, 64G)" : "number");
-    if (spec->kind == OPTION_TEXT && value[0] == '\0')
+    if ((spec->kind == OPTION_TEXT || spec->kind == OPTION_MAYBE || spec->kind == OPTION_LIST) && value[0] == '\0')
         return fault_set(fault, ERR_BAD, "--%s needs a value that is not empty", spec->name);
     return OK;
 }
@@ -55,8 +62,8 @@ static enum err one_option(int argc, char **argv, int *at, const struct option_s
     if (spec->kind == OPTION_FLAG)
         return equals == NULL ? store_value(spec, NULL, out, fault)
                               : fault_set(fault, ERR_BAD, "--%s takes no value", spec->name);
-    if (equals != NULL)
-        return store_value(spec, equals + 1, out, fault);
+    if (equals != NULL || spec->kind == OPTION_MAYBE)
+        return store_value(spec, equals != NULL ? equals + 1 : spec->value, out, fault);
     if (*at + 1 >= argc)
         return fault_set(fault, ERR_BAD, "--%s needs a value: --%s %s", spec->name, spec->name, spec->value);
     *at += 1;
@@ -92,12 +99,29 @@ MUST_USE enum err options_read(int argc, char **argv, int *at, const struct opti
     return OK;
 }
 
+bool option_given(const struct option_spec *spec, const struct options *o)
+{
+    const void *member = (const char *)o + spec->offset;
+    switch (spec->kind) {
+    case OPTION_FLAG: return *(const bool *)member;
+    case OPTION_TEXT:
+    case OPTION_MAYBE: return *(const char *const *)member != NULL;
+    case OPTION_LIST: return ((const struct option_list *)member)->n > 0;
+    case OPTION_NUMBER:
+    case OPTION_SIZE: break;
+    }
+    return *(const uint64_t *)member != 0;
+}
+
 void options_print(FILE *to, const struct option_spec *specs)
 {
     for (; specs != NULL && specs->name != NULL; specs++) {
         char left[64];
-        (void)snprintf(left, sizeof left, "--%s%s%s", specs->name, specs->value != NULL ? " " : "",
-                       specs->value != NULL ? specs->value : "");
+        if (specs->kind == OPTION_MAYBE)
+            (void)snprintf(left, sizeof left, "--%s[=%s]", specs->name, specs->value);
+        else
+            (void)snprintf(left, sizeof left, "--%s%s%s", specs->name, specs->value != NULL ? " " : "",
+                           specs->value != NULL ? specs->value : "");
         (void)fprintf(to, "  %-22s %s\n", left, specs->help);
     }
 }

@@ -94,6 +94,23 @@ static json_t *json_log(const struct stat *s)
     return v;
 }
 
+/* null: this user may not read them. */
+static json_t *json_book(const struct stat *s)
+{
+    const struct source_figures *f = &s->book;
+    if (s->book_closed)
+        return json_null();
+    json_t *v = json_object();
+    number(v, "zones", f->zones);
+    number(v, "rrsets", f->rows);
+    number(v, "events", f->events);
+    number(v, "keys", f->keys);
+    number(v, "used_bytes", f->used_bytes);
+    number(v, "free_bytes", f->free_bytes);
+    number(v, "map_bytes", f->map_bytes);
+    return v;
+}
+
 int stat_print_json(const struct stat *s)
 {
     const struct head *h = &s->t->head;
@@ -112,6 +129,8 @@ int stat_print_json(const struct stat *s)
     (void)json_object_set_new(v, "namespaces", json_namespaces(s));
     (void)json_object_set_new(v, "data", json_data(s));
     (void)json_object_set_new(v, "log", json_log(s));
+    if (s->has_book)
+        (void)json_object_set_new(v, "records", json_book(s));
     number(v, "readers", s->store.readers);
     number(v, "oldest_reader_lag", s->store.oldest_reader_lag);
     number(v, "generation", s->store.generation);

@@ -2,6 +2,7 @@
 #ifndef AZOTH_TOOLS_STAT_PARTS_H
 #define AZOTH_TOOLS_STAT_PARTS_H
 
+#include "builder/source.h"
 #include "store/space.h"
 #include "tools/tool.h"
 
@@ -14,6 +15,8 @@ struct stat {
     struct store_figures store; /* readers, generation */
     struct space data;
     struct log_space log;       /* all zero for a reader without rights on it */
+    bool has_book, book_closed;     /* a core has records beside its store; they may not be read by this user */
+    struct source_figures book;
     uint64_t records;           /* deep: DNS records in the namespace dns, signatures included */
     uint64_t unread;            /* deep: values there that are no blob */
 };

@@ -13,6 +13,7 @@ struct command {
     size_t args_least, args_most;
     bool needs_dir;
     int (*run)(const struct options *o);        /* the exit code; has told the reason on stderr when not EXIT_FINE */
+    const struct verb *verbs;                   /* commands of its own (verbs.h), for help; NULL: none are listed */
 };
 extern const struct command commands[];         /* ended by a NULL name; the order of `azoth help` */
 const struct command *command_find(const char *name);
@@ -32,8 +33,12 @@ int cmd_compact(const struct options *o);
 int cmd_status(const struct options *o);
 int cmd_wait(const struct options *o);
 int cmd_cluster(const struct options *o);
+int cmd_zone(const struct options *o);
+int cmd_rrset(const struct options *o);
+int cmd_tsig(const struct options *o);
 
 extern const struct option_spec restore_options[];
+extern const struct option_spec zone_options[], rrset_options[], tsig_options[];
 extern const struct option_spec kv_options[], status_options[], wait_options[];
 extern const struct option_spec keygen_options[], load_options[], dump_options[], log_options[], verify_options[], stat_options[];
 

@@ -40,7 +40,7 @@ static void check_tsig(const struct query *q, struct bytes msg)
         return;
     inside(t.algorithm, msg);
     inside(t.signed_at, msg);
-    tsig_write_badkey(&w, &t);
+    tsig_write_unsigned(&w, &t, TSIG_BADKEY);
     MUST(!w.full);
     struct tsig again;
     MUST(tsig_read(wr_done(&w), 0, &again) == OK && again.original_id == t.original_id);

@@ -226,9 +226,9 @@ static void patch_step(struct world *w, const char *origin)
     change(w, p, NULL, &before, origin);
     patch_undo(p, mark);
     check_owners(w, p, &model);
-    enum err err = patch_build(p, &(struct patch_options){ force, NULL }, c, &ops, &fault);
+    enum err err = patch_build(p, &(struct patch_options){ .force = force }, c, &ops, &fault);
     w->c.errors_n = w->c.warnings_n = 0;
-    enum err want = zone_build(&model, w->place.view, &(struct zone_build_options){ ZONE_FILE, force, NULL }, &w->c, &whole, &other);
+    enum err want = zone_build(&model, w->place.view, &(struct zone_build_options){ .kind = ZONE_FILE, .force = force }, &w->c, &whole, &other);
     if (err != want)
         fail_msg("seed %lu: the patch says '%s' (%s), the build '%s' (%s)", (unsigned long)w->seed, err_text(err), fault.text,
                  err_text(want), other.text);

@@ -10,17 +10,19 @@
 
 struct place { char dir[256]; struct store *store; struct committer *committer; struct view *view; };
 
-static inline void place_open(struct place *p)
+static inline void place_open_in(struct place *p, uint64_t map_size)
 {
     struct fault fault = { .text = "" };
     struct node_key key;
     dir_make(p->dir, sizeof p->dir, "builder");
-    struct store_options o = { .dir = p->dir, .mode = STORE_CREATE, .role = STORE_CORE, .map_size = (uint64_t)64 << 20,
+    struct store_options o = { .dir = p->dir, .mode = STORE_CREATE, .role = STORE_CORE, .map_size = map_size,
                                .volatile_data = true };
     if (sodium_init() < 0 || store_open(&p->store, &o, &fault) != OK || node_key_make(p->dir, true, &key, &fault) != OK ||
         commit_open(&p->committer, p->store, &key, NULL, NULL, &fault) != OK || view_open(p->store, &p->view, &fault) != OK)
         fail_msg("cannot open a store: %s", fault.text);
 }
+
+static inline void place_open(struct place *p) { place_open_in(p, (uint64_t)64 << 20); }
 
 static inline void place_close(struct place *p)
 {

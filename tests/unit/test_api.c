@@ -117,6 +117,8 @@ static void ask(struct api_bed *b, struct api_call *c, struct api_request r, con
     case API_FLEET:
     case API_CHANGES:
     case API_ORDER:
+    case API_CHANGE:
+    case API_WORK:
         fail_msg("%s is none of the store's", target);
     }
 }

@@ -69,6 +69,8 @@ static void wrong_files(void **state)
           ":4: dns.version: longer than 255 bytes" },
         { "bad size", "node:\n  dir: /x\n  map_size: 12Q\n", ":3: node.map_size: not a size" },
         { "map too small", "node:\n  dir: /x\n  map_size: 4k\n", ":3: node.map_size: not between" },
+        { "bad size of the journal", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  journal: { size: 1x }\n",
+          ":5: core.journal.size: not a size" },
         { "bad duration", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  log_retention: { age: 7x }\n",
           ":5: core.log_retention.age: not a duration" },
         { "bad size of an edge's log", NODE "edge:\n  core_key: " KEY "\n  upstream: [{ publish: tcp://a:1, serve: tcp://a:2 }]\n"
@@ -141,7 +143,7 @@ static void whole_file(void **state)
         "node: { name: ams-1, dir: /var/lib/azoth, map_size: 2G }\n"
         "core:\n  publish: tcp://0.0.0.0:7400\n  serve: tcp://0.0.0.0:7401\n  collect: tcp://0.0.0.0:7402\n"
         "  nodes: /n\n"
-        "  log_retention: { age: 2d }\n  snapshots: { rate: 1500k }\n  zones:\n    - { name: example.com., file: /z }\n"
+        "  log_retention: { age: 2d }\n  journal: { age: 90d }\n  snapshots: { rate: 1500k }\n  zones:\n    - { name: example.com., file: /z }\n"
         "  dns: { listen: [127.0.0.1@5300], proxies: [] }\n  http: { listen: 127.0.0.1@8090 }\n"
         "edge:\n  core_key: " KEY "\n  upstream:\n    - { publish: tcp://core:7400, serve: tcp://core:7401 }\n"
         "  log_retention: { size: 1G }\n"
@@ -159,6 +161,8 @@ static void whole_file(void **state)
     assert_int_equal(c->node.map_size, (uint64_t)2 << 30);
     assert_int_equal(c->core->retention_ms, 2 * 86400000);
     assert_int_equal(c->core->retention_bytes, (uint64_t)4 << 30);
+    assert_int_equal(c->core->journal_ms, (uint64_t)90 * 86400000);
+    assert_int_equal(c->core->journal_bytes, (uint64_t)1 << 30);
     assert_int_equal(c->core->zones_n, 1);
     assert_string_equal(c->core->zones[0].file, "/z");
     assert_string_equal(c->core->http.listen, "127.0.0.1@8090");

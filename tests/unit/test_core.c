@@ -327,7 +327,13 @@ static void config_files(void **state)
     core.api_key_file = put_file("keys", "short\n");
     assert_int_equal(core_check_files(&core, on_problem, &p), 1);
     assert_string_equal(p.last_key, "core.api.key_file");
-    assert_int_equal(p.n, 7);
+    core.api_key_file = NULL;
+    core.api_cert = core.api_key = path;            /* both are there, and hold no certificate, no key */
+    assert_int_equal(core_check_files(&core, on_problem, &p), 1);
+    assert_string_equal(p.last_key, "core.api.cert");
+    core.api_cert = "/nonexistent/crt";
+    assert_int_equal(core_check_files(&core, on_problem, &p), 1);
+    assert_int_equal(p.n, 9);
 }
 
 int main(void)

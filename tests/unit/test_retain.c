@@ -1,4 +1,5 @@
 /* How much of the log stays: what goes is decided by age and size, in whole transactions, and never what is needed. */
+#include "base/file.h"
 #include "replicator/commit.h"
 #include "replicator/retain.h"
 #include "replicator/upkeep.h"
@@ -6,6 +7,7 @@
 #include "tests/unit/replicator_dir.h"
 #include "tests/util.h"
 
+#include <limits.h>
 #include <sodium.h>
 
 /* --- the decision ------------------------------------------------------------------------------------------------------ */
@@ -421,11 +423,34 @@ static void old_reader(void **state)
     bed_close(&b);
 }
 
+/* The folder is emptied under a daemon: it notices, and goes on. */
+static void removed_files(void **state)
+{
+    struct bed b;
+    struct watch w = { 0 };
+    struct rnd r = rnd_seed(6);
+    char path[PATH_MAX], moved[PATH_MAX];
+    (void)state;
+    bed_open(&b);
+    put(&b, 0, 10, &r);
+    assert_true(watch_tick(&w, b.store, 1000) && !w.gone);
+    assert_int_equal(file_path(path, sizeof path, b.dir, "log/data.mdb"), OK);
+    assert_int_equal(file_path(moved, sizeof moved, b.dir, "moved"), OK);
+    assert_int_equal(rename(path, moved), 0);
+    assert_true(watch_tick(&w, b.store, 2000) && !w.gone);      /* it has a name still and can be put back */
+    assert_int_equal(unlink(moved), 0);
+    assert_true(watch_tick(&w, b.store, 3000) && w.gone);
+    put(&b, 1, 10, &r);
+    assert_true(watch_tick(&w, b.store, 4000) && w.gone);
+    bed_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decision_rows), cmocka_unit_test(the_rest_goes), cmocka_unit_test(by_age), cmocka_unit_test(file_stays),
         cmocka_unit_test(large_transaction), cmocka_unit_test(held), cmocka_unit_test(upkeep), cmocka_unit_test(rot_of_other_data), cmocka_unit_test(watermarks), cmocka_unit_test(old_reader),
+        cmocka_unit_test(removed_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

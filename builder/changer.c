@@ -1,0 +1,546 @@
+#include "builder/changer_parts.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+#define TIDY_MS 1000            /* behind the newest change: an idle core has an empty outbox */
+#define TIDY_MORE_MS 200
+#define TIDY_AGAIN_MS 10000     /* behind a failure */
+#define SETTLE_AGAIN_MS 5000
+#define SWEEP_ROWS 10000
+
+/* --- results ---------------------------------------------------------------------------------------------------------- */
+void changer_end(struct change *c, enum change_end end, enum err err, const struct fault *fault)
+{
+    c->result.end = end;
+    c->result.err = err;
+    c->result.changed = false;
+    if (fault != NULL)
+        c->result.fault = *fault;
+    if (c->result.fault.text[0] == '\0' && err != OK)
+        (void)fault_set(&c->result.fault, err, "%s", err_text(err));
+}
+
+static void count(struct changer_stats *s, const struct change *c)
+{
+    const struct change_result *r = &c->result;
+    (void)atomic_fetch_add(&s->dry, c->dry_run);            /* not the writing thread alone tells: it is ending then */
+    (void)atomic_fetch_add(r->end == CHANGE_DONE ? (r->changed ? &s->done : &s->unchanged)
+                           : r->end == CHANGE_REFUSED ? &s->refused : r->end == CHANGE_FAILED ? &s->failed : &s->unknown, 1);
+}
+
+void changer_tell(struct changer *ch, struct change *c)
+{
+    count(&ch->stats, c);
+    c->told(c->told_arg, c);
+}
+
+struct source_mark changer_place(struct changer *ch)
+{
+    struct head h = { .seq = 0 };
+    uint64_t seq = store_head(ch->o.store, &h, NULL) == OK ? h.seq : 0;
+    return (struct source_mark){ commit_epoch(ch->o.committer), seq };
+}
+
+/* --- lanes ------------------------------------------------------------------------------------------------------------ */
+static struct lane **bucket_of(struct changer *ch, struct bytes apex)
+{
+    return &ch->lane[bytes_fnv(BYTES_FNV_START, apex) % LANES];
+}
+
+static struct lane *lane_find(struct changer *ch, const struct name *lower)
+{
+    struct lane *l = *bucket_of(ch, name_bytes(lower));
+    while (l != NULL && !bytes_equal(name_bytes(&l->apex), name_bytes(lower)))
+        l = l->next;
+    return l;
+}
+
+static struct lane *lane_of(struct changer *ch, struct bytes apex)
+{
+    struct name lower = { .len = (uint8_t)apex.len };
+    memcpy(lower.wire, apex.ptr, apex.len);
+    name_lower(lower.wire, lower.len);
+    struct lane *l = lane_find(ch, &lower);
+    if (l != NULL || (l = calloc(1, sizeof *l)) == NULL)
+        return l;
+    struct lane **bucket = bucket_of(ch, name_bytes(&lower));
+    l->apex = lower;
+    l->last = &l->first;
+    l->next = *bucket;
+    *bucket = l;
+    return l;
+}
+
+/* It has nothing to do any more. */
+static void lane_free(struct changer *ch, struct lane *l)
+{
+    struct lane **at = bucket_of(ch, name_bytes(&l->apex));
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    free(l);
+}
+
+static void make_ready(struct changer *ch, struct lane *l)
+{
+    if (l->ready)
+        return;
+    l->ready = true;
+    l->ready_next = NULL;
+    *ch->ready_last = l;
+    ch->ready_last = &l->ready_next;
+}
+
+void changer_line_up(struct changer *ch, struct change *c, bool first)
+{
+    struct lane *l = lane_of(ch, name_bytes(&c->apex));
+    if (l == NULL) {
+        changer_end(c, CHANGE_FAILED, ERR_NOMEM, NULL);
+        changer_tell(ch, c);
+        return;
+    }
+    struct change **at = first ? &l->first : l->last;
+    c->next = *at;
+    *at = c;
+    if (c->next == NULL)
+        l->last = &c->next;
+    make_ready(ch, l);
+}
+
+static struct change *lane_take(struct lane *l)
+{
+    struct change *c = l->first;
+    l->first = c->next;
+    if (l->first == NULL)
+        l->last = &l->first;
+    return c;
+}
+
+static void hold(struct changer *ch, struct lane *l, bool held)
+{
+    ch->held += held && !l->held;
+    ch->held -= !held && l->held;
+    l->held = held;
+}
+
+/* --- whole zones ------------------------------------------------------------------------------------------------------ */
+static bool is_whole(const struct change *c) { return c->kind != CHANGE_EDIT && c->kind != CHANGE_STATE; }
+
+/* How it ended is for us, too: what nobody knows has to be built from the outbox. */
+struct passing { struct changer *ch; change_told_fn *told; void *arg; };
+
+static void on_whole_told(void *arg, struct change *c)
+{
+    struct passing *p = arg;
+    if (c->result.end == CHANGE_UNKNOWN)
+        atomic_store(&p->ch->whole_unknown, true);
+    c->told = p->told;
+    c->told_arg = p->arg;
+    free(p);
+    c->told(c->told_arg, c);
+}
+
+static void pass_to_full(struct changer *ch, struct lane *l, struct change *c)
+{
+    struct passing *p = malloc(sizeof *p);
+    if (p == NULL) {
+        changer_end(c, CHANGE_FAILED, ERR_NOMEM, NULL);
+        changer_tell(ch, c);
+        return;
+    }
+    *p = (struct passing){ ch, c->told, c->told_arg };
+    c->told = on_whole_told;
+    c->told_arg = p;
+    full_put(ch->full, c);
+    hold(ch, l, full_is_busy(ch->full, name_bytes(&l->apex)));
+}
+
+/* --- a round ---------------------------------------------------------------------------------------------------------- */
+struct round { struct change *v[GROUP_CHANGES]; size_t n; };
+
+/* What of the lane goes now. Whole zones, dry runs and what may not share a build wait until the lane's changes before them
+ * are in the store. */
+static void take_from(struct changer *ch, struct lane *l, struct round *r)
+{
+    size_t first = r->n;
+    while (l->first != NULL && r->n < GROUP_CHANGES) {
+        struct change *c = l->first;
+        bool alone = c->kind != CHANGE_EDIT || c->dry_run;
+        if ((l->held && !is_whole(c)) || (alone && r->n > first) || (r->n > first && !group_shares(r->v[r->n - 1], c)))
+            break;
+        (void)lane_take(l);
+        if (is_whole(c)) {
+            pass_to_full(ch, l, c);
+        } else if (c->kind == CHANGE_STATE) {
+            changer_state(ch, c);
+        } else if (c->dry_run) {
+            group_dry(ch, c);
+        } else {
+            r->v[r->n++] = c;
+        }
+    }
+    if (r->n > first)
+        near_add(&ch->near, name_bytes(&l->apex));
+}
+
+static bool may_go(const struct lane *l)
+{
+    return l->first != NULL && (!l->held || is_whole(l->first));
+}
+
+static void gather(struct changer *ch, struct round *r)
+{
+    struct lane *l = ch->ready, *next;
+    r->n = 0;
+    ch->ready = NULL;
+    ch->ready_last = &ch->ready;
+    near_clear(&ch->near);
+    for (; l != NULL; l = next) {
+        next = l->ready_next;
+        l->ready = false;
+        if (r->n == 0 || (r->n < GROUP_CHANGES && !near_has(&ch->near, name_bytes(&l->apex))))
+            take_from(ch, l, r);
+        if (may_go(l))
+            make_ready(ch, l);
+        else if (l->first == NULL && !l->held)
+            lane_free(ch, l);
+    }
+}
+
+/* --- the job ---------------------------------------------------------------------------------------------------------- */
+static void run(void *arg);
+static void run_settle(void *arg);
+
+static void fail_list(struct changer *ch, struct change *c, enum err err, const struct fault *fault)
+{
+    while (c != NULL) {
+        struct change *next = c->next;
+        changer_end(c, CHANGE_FAILED, err, fault);
+        changer_tell(ch, c);
+        c = next;
+    }
+}
+
+/* Those that nobody has looked at yet. Any thread. */
+static void fail_waiting(struct changer *ch, enum err err)
+{
+    (void)pthread_mutex_lock(&ch->lock);
+    struct change *c = ch->first;
+    ch->first = NULL;
+    ch->last = &ch->first;
+    ch->queued = false;
+    (void)pthread_mutex_unlock(&ch->lock);
+    fail_list(ch, c, err, NULL);
+}
+
+static void fail_lanes(struct changer *ch, enum err err, const struct fault *fault)
+{
+    ch->ready = NULL;
+    ch->ready_last = &ch->ready;
+    for (size_t i = 0; i < LANES; i++) {
+        struct lane *next;
+        for (struct lane *l = ch->lane[i]; l != NULL; l = next) {
+            struct change *c = l->first;
+            next = l->next;
+            l->first = NULL;
+            l->last = &l->first;
+            l->ready = false;
+            fail_list(ch, c, err, fault);
+            if (!l->held)
+                lane_free(ch, l);
+        }
+    }
+}
+
+/* Unless the writing thread is in here: then it does it when it is done. */
+static void drop(void *arg)
+{
+    struct changer *ch = arg;
+    fail_waiting(ch, ERR_NOTNOW);
+    if (pthread_mutex_trylock(&ch->work) != 0)
+        return;
+    fail_lanes(ch, ERR_NOTNOW, NULL);
+    (void)pthread_mutex_unlock(&ch->work);
+}
+
+static void run_again(struct changer *ch)
+{
+    if (queue_push(ch->o.queue, &(struct job){ run, drop, ch }, 0) != OK)
+        fail_waiting(ch, ERR_NOTNOW);
+}
+
+void changer_wake(struct changer *ch)
+{
+    (void)pthread_mutex_lock(&ch->lock);
+    bool push = !ch->queued;
+    ch->queued = true;
+    (void)pthread_mutex_unlock(&ch->lock);
+    if (push)
+        run_again(ch);
+}
+
+static void take_waiting(struct changer *ch)
+{
+    (void)pthread_mutex_lock(&ch->lock);
+    struct change *c = ch->first;
+    ch->first = NULL;
+    ch->last = &ch->first;
+    (void)pthread_mutex_unlock(&ch->lock);
+    while (c != NULL) {
+        struct change *next = c->next;
+        changer_line_up(ch, c, false);
+        c = next;
+    }
+}
+
+/* true: something is left, and a job comes. */
+static bool go_on(struct changer *ch)
+{
+    (void)pthread_mutex_lock(&ch->lock);
+    ch->queued = ch->first != NULL || ch->ready != NULL;
+    bool more = ch->queued, stopped = ch->stopped;
+    (void)pthread_mutex_unlock(&ch->lock);
+    if (stopped)
+        fail_lanes(ch, ERR_NOTNOW, NULL);
+    if (more)
+        run_again(ch);
+    return more;
+}
+
+/* What the outbox asks for comes before any other change; when that cannot be, no change can. */
+static bool settled(struct changer *ch, struct fault *fault)
+{
+    char why[FAULT_TEXT_MAX + 64];
+    ch->unsettled |= atomic_exchange(&ch->whole_unknown, false);
+    if (ch->started && !ch->unsettled)
+        return true;
+    enum err err = ch->started ? changer_settle(ch, fault) : changer_start(ch, fault);
+    if (err == OK)
+        return true;
+    log_warn("changes.unsettled", "err=%s next=\"records are ahead of the store; tried again\"",
+             log_quote(why, sizeof why, fault_text(fault, err)));
+    fail_lanes(ch, err, fault);
+    if (queue_push(ch->o.queue, &(struct job){ run_settle, NULL, ch }, SETTLE_AGAIN_MS) != OK)
+        log_debug("changes.unsettled", "next=\"at the next change\"");
+    return false;
+}
+
+static void run(void *arg)
+{
+    struct changer *ch = arg;
+    struct fault fault = { "" };
+    struct round r;
+    (void)pthread_mutex_lock(&ch->work);
+    take_waiting(ch);
+    if (settled(ch, &fault)) {
+        gather(ch, &r);
+        if (r.n > 0)
+            group_run(ch, r.v, r.n);
+    }
+    if (!go_on(ch))
+        changer_tidy_soon(ch, TIDY_MS);
+    (void)pthread_mutex_unlock(&ch->work);
+}
+
+static void run_settle(void *arg)
+{
+    struct changer *ch = arg;
+    if (ch->unsettled || !ch->started)
+        changer_wake(ch);
+}
+
+/* A whole zone is built: its edits may go on. */
+static void zone_idle(struct changer *ch, struct bytes apex)
+{
+    struct lane *l = lane_of(ch, apex);
+    if (l == NULL)
+        return;
+    hold(ch, l, full_is_busy(ch->full, apex));
+    ch->sweep = true;
+    ch->mark = changer_place(ch);
+    ch->mark_due = true;
+    if (may_go(l) || atomic_load(&ch->whole_unknown))
+        changer_wake(ch);
+    if (may_go(l)) {
+        make_ready(ch, l);
+    } else if (l->first == NULL && !l->held && !l->ready) {
+        lane_free(ch, l);
+    }
+    changer_tidy_soon(ch, TIDY_MS);
+}
+
+static void on_idle(void *arg, struct bytes apex)
+{
+    struct changer *ch = arg;
+    (void)pthread_mutex_lock(&ch->work);
+    zone_idle(ch, apex);
+    (void)pthread_mutex_unlock(&ch->work);
+}
+
+/* --- done events, old rows -------------------------------------------------------------------------------------------- */
+MUST_USE enum err changer_done(struct changer *ch, const uint64_t *events, size_t n)
+{
+    if (ch->done_cap - ch->done_n < n) {
+        size_t cap = ch->done_n + n + 1024;
+        uint64_t *more = realloc(ch->done, cap * sizeof *more);
+        if (more == NULL)
+            return ERR_NOMEM;
+        ch->done = more;
+        ch->done_cap = cap;
+    }
+    for (size_t i = 0; i < n; i++)
+        ch->done[ch->done_n++] = events[i];
+    uint64_t left = stat_get(&ch->stats.events);
+    stat_set(&ch->stats.events, left > n ? left - n : 0);
+    if (left <= n)
+        stat_set(&ch->stats.oldest_ms, 0);
+    return OK;
+}
+
+MUST_USE enum err changer_drop(struct changer *ch, struct source_txn *t, struct fault *fault)
+{
+    enum err err = OK;
+    for (size_t i = 0; i < ch->done_n && err == OK; i++)
+        if ((err = source_event_done(t, ch->done[i], fault)) == ERR_NOTFOUND)
+            err = OK;
+    return err == OK && ch->mark_due && changer_is_level(ch) ? source_mark_put(t, &ch->mark, fault) : err;
+}
+
+void changer_dropped(struct changer *ch, size_t n)
+{
+    ch->mark_due &= !changer_is_level(ch);
+    ch->done_n -= n;
+    if (ch->done_n > 0)
+        memmove(ch->done, ch->done + n, ch->done_n * sizeof *ch->done);
+}
+
+MUST_USE enum err changer_tidy(struct changer *ch, bool *left, struct fault *fault)
+{
+    struct source_txn *t = NULL;
+    size_t n = ch->done_n;
+    bool sweep = ch->sweep && ch->held == 0;        /* a whole zone's old rows may have to come back until it is done */
+    enum err err = source_begin(ch->o.source, SOURCE_WRITE, &t, fault);
+    *left = false;
+    if (err == OK)
+        err = changer_drop(ch, t, fault);
+    if (err == OK && sweep)
+        err = source_sweep(t, SWEEP_ROWS, left, fault);
+    if (err != OK) {
+        source_abort(t);
+        return err;
+    }
+    if ((err = source_commit(t, fault)) != OK)
+        return err;
+    changer_dropped(ch, n);
+    if (sweep)
+        ch->sweep = *left;
+    return OK;
+}
+
+static bool has_to_tidy(const struct changer *ch)
+{
+    return ch->done_n > 0 || (ch->sweep && ch->held == 0) || (ch->mark_due && changer_is_level(ch));
+}
+
+static void tidy(void *arg)
+{
+    struct changer *ch = arg;
+    struct fault fault = { "" };
+    char why[FAULT_TEXT_MAX + 64];
+    bool left;
+    ch->tidy_waits = false;
+    if (!ch->started || !has_to_tidy(ch))
+        return;
+    enum err err = changer_tidy(ch, &left, &fault);
+    if (err != OK)
+        log_warn("records.tidy", "err=%s next=\"tried again\"", log_quote(why, sizeof why, fault_text(&fault, err)));
+    if (err != OK || left)
+        changer_tidy_soon(ch, err != OK ? TIDY_AGAIN_MS : TIDY_MORE_MS);
+}
+
+void changer_tidy_soon(struct changer *ch, uint64_t delay_ms)
+{
+    if (!ch->tidy_waits && has_to_tidy(ch))
+        ch->tidy_waits = queue_push(ch->o.queue, &(struct job){ tidy, NULL, ch }, delay_ms) == OK;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------- */
+MUST_USE enum err changer_open(struct changer **out, const struct changer_options *o, struct fault *fault)
+{
+    struct changer *ch = calloc(1, sizeof *ch);
+    pthread_mutexattr_t recursive;
+    if (ch == NULL)
+        return ERR_NOMEM;
+    ch->o = *o;
+    ch->last = &ch->first;
+    ch->ready_last = &ch->ready;
+    ch->sweep = true;
+    (void)pthread_mutex_init(&ch->lock, NULL);
+    (void)pthread_mutexattr_init(&recursive);
+    (void)pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    (void)pthread_mutex_init(&ch->work, &recursive);
+    (void)pthread_mutexattr_destroy(&recursive);
+    ch->full_options = (struct full_options){ &ch->o, on_idle, ch };
+    enum err err = view_open(o->store, &ch->view, fault);
+    if (err == OK)
+        err = full_open(&ch->full, &ch->full_options, fault);
+    if (err != OK) {
+        changer_close(ch);
+        return err;
+    }
+    *out = ch;
+    changer_wake(ch);
+    return OK;
+}
+
+void changer_upkeep(struct changer *ch)
+{
+    if (view_is_stale(ch->view) && view_begin(ch->view) == OK)
+        view_end(ch->view);
+}
+
+void changer_put(struct changer *ch, struct change *c)
+{
+    c->next = NULL;
+    (void)pthread_mutex_lock(&ch->lock);
+    bool stopped = ch->stopped, push = !stopped && !ch->queued;
+    if (!stopped) {
+        *ch->last = c;
+        ch->last = &c->next;
+        ch->queued = true;
+    }
+    (void)pthread_mutex_unlock(&ch->lock);
+    if (stopped)
+        fail_list(ch, c, ERR_NOTNOW, NULL);
+    else if (push)
+        run_again(ch);
+}
+
+void changer_stop(struct changer *ch)
+{
+    (void)pthread_mutex_lock(&ch->lock);
+    ch->stopped = true;
+    (void)pthread_mutex_unlock(&ch->lock);
+    full_stop(ch->full);
+    drop(ch);
+}
+
+void changer_close(struct changer *ch)
+{
+    if (ch == NULL)
+        return;
+    if (ch->full != NULL)
+        changer_stop(ch);
+    full_close(ch->full);
+    for (size_t i = 0; i < LANES; i++)
+        while (ch->lane[i] != NULL)
+            lane_free(ch, ch->lane[i]);
+    view_close(ch->view);
+    free(ch->done);
+    (void)pthread_mutex_destroy(&ch->work);
+    (void)pthread_mutex_destroy(&ch->lock);
+    free(ch);
+}

@@ -1,0 +1,478 @@
+#include "builder/core_desk.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "builder/seal.h"
+#include "builder/update.h"
+#include "wire/query.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BUCKETS 256
+#define RCODES 17
+#define LOG_BURST 5
+
+/* An UPDATE whose change is being made. */
+struct pending {
+    struct desk *desk;
+    struct asker from;
+    struct change change;
+    struct update update;
+    struct seal seal;
+    struct arena arena;                 /* the message and what was read of it */
+    struct bytes msg;
+    struct policy_zone zone;             /* apex alone: rights ask for it */
+    uint64_t hash;
+    struct pending *prev, *next;        /* of its bucket */
+    struct pending *told;               /* the next one that was told */
+};
+
+struct desk {
+    struct desk_options o;
+    struct view *view;
+    struct answerer *answerer, *blank;
+    bool viewing;
+    struct policies *policies;
+    struct answer_counters answers;
+    stat_count updates[RCODES], twice, failed_seals, in_flight_bytes, in_flight;
+    struct log_brake brake;
+    struct pending *buckets[BUCKETS];
+    uint8_t bare[ANSWER_MAX];           /* a signed question without its TSIG */
+    pthread_mutex_t lock;               /* of what follows */
+    struct pending *told, **told_last;
+};
+
+/* --- replies ------------------------------------------------------------------------------------------------------------ */
+/* Header, question, OPT, TSIG: what all replies that are no answers to questions look like. */
+struct short_reply { uint16_t id, flags, rcode; struct bytes question; bool has_edns; };
+
+static size_t put_reply(const struct short_reply *r, struct seal *seal, uint8_t *out)
+{
+    struct wr w = wr_over(out, ANSWER_MAX);
+    wr_u16(&w, r->id);
+    wr_u16(&w, (uint16_t)(DNS_QR | (r->flags & (DNS_OPCODE | DNS_RD | DNS_CD)) | (r->rcode & DNS_RCODE)));
+    wr_u16(&w, r->question.len > 0);
+    wr_u32(&w, 0);
+    wr_u16(&w, r->has_edns);
+    wr_bytes(&w, r->question);
+    if (r->has_edns) {
+        wr_u8(&w, 0);
+        wr_u16(&w, TYPE_OPT);
+        wr_u16(&w, ANSWER_UDP_MAX);
+        wr_u8(&w, (uint8_t)(r->rcode >> 4));
+        wr_u8(&w, EDNS_VERSION);
+        wr_u16(&w, 0);
+        wr_u16(&w, 0);
+    }
+    return seal_sign(seal, &w, clock_wall_ms() / 1000) == OK ? w.len : 0;
+}
+
+static size_t update_reply(const struct update *u, uint16_t rcode, struct seal *seal, uint8_t *out)
+{
+    return put_reply(&(struct short_reply){ u->id, u->flags, rcode, u->question, u->has_edns }, seal, out);
+}
+
+static const char *client_text(const struct asker *from, char *out, size_t cap)
+{
+    struct net n = { .len = from->client.len, .bits = (uint8_t)(8 * from->client.len) };
+    memcpy(n.addr, from->client.addr, sizeof n.addr);
+    if (n.len == 0)
+        (void)snprintf(out, cap, "unknown");
+    else
+        (void)net_text(&n, out, cap);
+    return out;
+}
+
+static void tell_refused(struct desk *k, const struct asker *from, struct bytes zone, uint16_t rcode, const char *why)
+{
+    char name[NAME_TEXT_MAX], client[NET_TEXT_MAX], quoted[700];
+    unsigned held;
+    if (log_brake_pass(&k->brake, clock_mono_ms(), LOG_BURST, &held))
+        log_warn("update.refused", "zone=%s from=%s port=%u rcode=%s err=%s held=%u", name_text(name, sizeof name, zone),
+                 client_text(from, client, sizeof client), from->port, update_rcode_text(rcode), log_quote(quoted, sizeof quoted, why),
+                 held);
+}
+
+/* --- questions ---------------------------------------------------------------------------------------------------------- */
+static struct answer_from answer_from(const struct asker *from)
+{
+    bool tcp = from->conn != NULL;
+    return (struct answer_from){ .proto = tcp ? ANSWER_TCP : ANSWER_UDP, .max = tcp ? ANSWER_MAX : ANSWER_UDP_MAX,
+                                 .client = peer_bytes(&from->client), .now_s = clock_wall_s() };
+}
+
+/* The question as it was before it was signed, answered in what room the reply's own TSIG leaves. */
+static size_t answer_signed(struct desk *k, struct bytes msg, const struct query *q, const struct asker *from, struct seal *seal,
+                            uint8_t *out)
+{
+    struct answer_from f = answer_from(from);
+    size_t room = seal_room(seal), most = f.proto == ANSWER_UDP && q->udp_size < f.max ? q->udp_size : f.max;
+    f.max = most > room ? most - room : 0;
+    struct wr w = wr_over(k->bare, sizeof k->bare);
+    wr_bytes(&w, bytes_of(msg.ptr, q->tsig_at));
+    struct rd r = rd_over(bytes_of(msg.ptr + 10, 2));
+    wr_patch_u16(&w, 10, (uint16_t)(rd_u16(&r) - 1));
+    size_t n = answer(k->viewing ? k->answerer : k->blank, wr_done(&w), &f, out, ANSWER_MAX);
+    struct wr reply = { out, n, most, false };
+    return n > 0 && seal_sign(seal, &reply, clock_wall_ms() / 1000) == OK ? reply.len : 0;
+}
+
+static size_t take_query(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out)
+{
+    struct answer_from f = answer_from(from);
+    struct fault fault = { "" };
+    struct seal seal = { .present = false };
+    struct query q;
+    size_t n;
+    enum query_verdict v = query_read(msg, &q);
+    if (!q.has_tsig || (v != QUERY_ANSWER && v != QUERY_EMPTY))
+        return answer(k->viewing ? k->answerer : k->blank, msg, &f, out, ANSWER_MAX);
+    uint16_t rcode = seal_open(&seal, k->policies, msg, q.tsig_at, clock_wall_ms() / 1000, &fault);
+    if (rcode == RCODE_NOERROR) {
+        n = answer_signed(k, msg, &q, from, &seal, out);
+    } else {
+        stat_add(&k->failed_seals, 1);
+        struct bytes question = { msg.ptr + DNS_HEADER_LEN, q.question_len };
+        n = put_reply(&(struct short_reply){ q.id, q.flags, rcode, question, q.has_edns }, &seal, out);
+    }
+    seal_release(&seal);
+    return n;
+}
+
+/* --- updates in flight --------------------------------------------------------------------------------------------------- */
+static uint64_t hash_of(const struct asker *from, struct bytes msg)
+{
+    uint64_t h = bytes_fnv(BYTES_FNV_START ^ from->port, peer_bytes(&from->client));
+    return bytes_fnv(h, msg);
+}
+
+/* The same message, of the same client, over the same socket, is in flight already. */
+static bool asked_twice(struct desk *k, const struct asker *from, struct bytes msg, uint64_t hash)
+{
+    if (from->conn != NULL)
+        return false;
+    for (const struct pending *p = k->buckets[hash % BUCKETS]; p != NULL; p = p->next)
+        if (p->hash == hash && p->from.conn == NULL && p->from.port == from->port && p->from.fd == from->fd
+            && bytes_equal(peer_bytes(&p->from.client), peer_bytes(&from->client)) && bytes_equal(p->msg, msg))
+            return true;
+    return false;
+}
+
+static void keep(struct desk *k, struct pending *p)
+{
+    struct pending **head = &k->buckets[p->hash % BUCKETS];
+    p->next = *head;
+    if (p->next != NULL)
+        p->next->prev = p;
+    *head = p;
+    stat_set(&k->in_flight, stat_get(&k->in_flight) + 1);
+    stat_set(&k->in_flight_bytes, stat_get(&k->in_flight_bytes) + p->arena.used + sizeof *p);
+}
+
+static void unkeep(struct desk *k, struct pending *p)
+{
+    *(p->prev != NULL ? &p->prev->next : &k->buckets[p->hash % BUCKETS]) = p->next;
+    if (p->next != NULL)
+        p->next->prev = p->prev;
+    stat_set(&k->in_flight, stat_get(&k->in_flight) - 1);
+    stat_set(&k->in_flight_bytes, stat_get(&k->in_flight_bytes) - p->arena.used - sizeof *p);
+}
+
+static void pending_free(struct pending *p)
+{
+    change_release(&p->change);
+    seal_release(&p->seal);
+    arena_release(&p->arena);
+    free(p);
+}
+
+static struct pending *pending_new(struct desk *k, struct bytes msg, const struct asker *from, uint64_t hash)
+{
+    struct pending *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->desk = k;
+    p->from = *from;
+    p->hash = hash;
+    arena_init(&p->arena);
+    p->msg = arena_copy(&p->arena, msg);
+    if (p->msg.ptr == NULL) {
+        arena_release(&p->arena);
+        free(p);
+        return NULL;
+    }
+    change_init(&p->change, CHANGE_EDIT, bytes_of("", 1));
+    return p;
+}
+
+/* In the writing thread, or in ours when the changer ends. */
+static void on_told(void *arg, struct change *c)
+{
+    struct pending *p = arg;
+    struct desk *k = p->desk;
+    uint64_t one = 1;
+    (void)c;
+    (void)pthread_mutex_lock(&k->lock);
+    bool ring = k->told == NULL;
+    p->told = NULL;
+    *k->told_last = p;
+    k->told_last = &p->told;
+    (void)pthread_mutex_unlock(&k->lock);
+    if (ring && write(k->o.bell_fd, &one, sizeof one) != (ssize_t)sizeof one)
+        log_error("core.dns", "err=\"cannot wake the thread\"");
+}
+
+/* --- who may -------------------------------------------------------------------------------------------------------------- */
+static bool key_may(void *arg, struct bytes owner, uint16_t type)
+{
+    const struct pending *p = arg;
+    return rights_update(&p->seal.key->rights, name_bytes(&p->zone.apex), owner, type);
+}
+
+/* Zones without a row are of kind file: those in the store that nobody edits here. */
+static bool is_stored(struct desk *k, struct bytes apex)
+{
+    struct rrkey key;
+    uint8_t buf[RRKEY_MAX];
+    struct bytes value;
+    if (!k->viewing || rrkey_of_name(apex, &key) != OK)
+        return false;
+    return view_get(k->view, bytes_of_text("dns"), bytes_of(buf, rrkey_at(&key, key.labels, RRSLOT_ZONE, buf)), &value) == OK;
+}
+
+/* May this client send updates to the zone? Sets what it may touch. */
+static uint16_t admit(struct desk *k, struct pending *p, const char **why)
+{
+    const struct policy_zone *z;
+    struct fault fault = { "" };
+    struct bytes apex = name_bytes(&p->update.zone);
+    enum err err = policies_zone(k->policies, apex, &z, &fault);
+    if (err == ERR_NOTFOUND) {
+        *why = "the zone is not edited here: its records come from a file";
+        return is_stored(k, apex) ? RCODE_REFUSED : RCODE_NOTAUTH;
+    }
+    *why = "the records cannot be read";
+    if (err != OK)
+        return RCODE_SERVFAIL;
+    *why = z->kind == ZONE_SECONDARY ? "the zone is a secondary: updates are not passed on to its primary"
+                                     : "the zone is not edited here: its records come from a file";
+    if (z->kind != ZONE_NATIVE)
+        return RCODE_REFUSED;
+    p->zone.apex = z->apex;
+    *why = p->seal.present ? "the key may not" : "no key, and update_acl does not name the address";
+    if (nets_have(z->update_acl, z->update_acl_n, peer_bytes(&p->from.client)))
+        return RCODE_NOERROR;                   /* all of the zone */
+    if (!p->seal.present || !rights_update_some(&p->seal.key->rights, apex))
+        return RCODE_REFUSED;
+    p->update.may = key_may;
+    p->update.may_arg = p;
+    return RCODE_NOERROR;
+}
+
+/* --- UPDATE ---------------------------------------------------------------------------------------------------------------- */
+static void set_author(struct pending *p)
+{
+    struct author *a = &p->change.author;
+    char key[NAME_TEXT_MAX];
+    a->via = VIA_UPDATE;
+    (void)client_text(&p->from, a->address, sizeof a->address);
+    if (p->seal.present)
+        (void)snprintf(a->name, sizeof a->name, "%.*s", (int)sizeof a->name - 1,
+                       name_text(key, sizeof key, name_bytes(&p->seal.tsig.key)));
+}
+
+/* Everything up to the changer. NOERROR: it is to be put there. */
+static uint16_t judge(struct desk *k, struct pending *p)
+{
+    struct update *u = &p->update;
+    struct fault fault = { "" };
+    const char *why = "";
+    uint16_t read = update_read(p->msg, &p->arena, u), rcode = RCODE_NOERROR;
+    if (u->has_tsig)
+        rcode = seal_open(&p->seal, k->policies, p->msg, u->tsig_at, clock_wall_ms() / 1000, &fault);
+    if (rcode != RCODE_NOERROR) {
+        stat_add(&k->failed_seals, 1);
+        tell_refused(k, &p->from, name_bytes(&u->zone), rcode, fault.text[0] != '\0' ? fault.text : "its TSIG is not good");
+        return rcode;
+    }
+    if (read != RCODE_NOERROR)
+        return read;
+    if ((rcode = admit(k, p, &why)) == RCODE_NOERROR) {
+        why = "its edits are malformed, not in the zone, or not allowed to the key";
+        rcode = update_prescan(u, &p->arena);
+    }
+    if (rcode == RCODE_NOERROR
+        && (stat_get(&k->in_flight) >= DESK_UPDATES_MAX || stat_get(&k->in_flight_bytes) + p->arena.used > DESK_BYTES_MAX)) {
+        why = "too many updates at once";
+        rcode = RCODE_SERVFAIL;
+    }
+    if (rcode != RCODE_NOERROR)
+        tell_refused(k, &p->from, name_bytes(&u->zone), rcode, why);
+    return rcode;
+}
+
+static void count_update(struct desk *k, uint16_t rcode)
+{
+    stat_add(&k->updates[rcode < RCODES ? rcode : RCODE_SERVFAIL], 1);
+}
+
+static size_t take_update(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out, bool *taken)
+{
+    uint64_t hash = hash_of(from, msg);
+    if (asked_twice(k, from, msg, hash)) {
+        stat_add(&k->twice, 1);
+        return 0;
+    }
+    struct pending *p = pending_new(k, msg, from, hash);
+    if (p == NULL)
+        return 0;
+    uint16_t rcode = judge(k, p);
+    if (rcode != RCODE_NOERROR) {
+        size_t n = update_reply(&p->update, rcode, &p->seal, out);
+        count_update(k, rcode);
+        pending_free(p);
+        return n;
+    }
+    p->change.apex = p->update.zone;
+    p->change.plan = update_plan;
+    p->change.arg = &p->update;
+    p->change.told = on_told;
+    p->change.told_arg = p;
+    set_author(p);
+    keep(k, p);
+    *taken = true;
+    changer_put(k->o.changer, &p->change);
+    return 0;
+}
+
+static void tell_end(struct desk *k, const struct pending *p, uint16_t rcode)
+{
+    const struct change_result *r = &p->change.result;
+    if (rcode == RCODE_NOERROR || (r->end == CHANGE_REFUSED && p->update.rcode != RCODE_NOERROR && rcode != RCODE_REFUSED))
+        return;                                 /* prerequisites that do not hold are no event */
+    tell_refused(k, &p->from, name_bytes(&p->update.zone), rcode,
+                 r->complaints.errors_n > 0 ? r->complaints.errors[0].text : fault_text(&r->fault, r->err));
+}
+
+static void end(struct desk *k, struct pending *p, uint8_t *out)
+{
+    uint16_t rcode = update_rcode(&p->update, &p->change.result);
+    tell_end(k, p, rcode);
+    count_update(k, rcode);
+    unkeep(k, p);
+    size_t n = update_reply(&p->update, rcode, &p->seal, out);
+    if (p->from.fd >= 0 || p->from.conn != NULL)
+        k->o.reply(k->o.arg, &p->from, bytes_of(out, n));
+    pending_free(p);
+}
+
+void desk_done(struct desk *k)
+{
+    (void)pthread_mutex_lock(&k->lock);
+    struct pending *p = k->told;
+    k->told = NULL;
+    k->told_last = &k->told;
+    (void)pthread_mutex_unlock(&k->lock);
+    while (p != NULL) {
+        struct pending *next = p->told;
+        end(k, p, k->bare);
+        p = next;
+    }
+}
+
+void desk_forget(struct desk *k, const void *conn)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct pending *p = k->buckets[i]; p != NULL; p = p->next)
+            if (p->from.conn == conn)
+                p->from.conn = NULL;            /* its fd is -1: nobody gets the reply */
+}
+
+unsigned desk_in_flight(const struct desk *k) { return (unsigned)stat_get(&k->in_flight); }
+
+/* --- messages -------------------------------------------------------------------------------------------------------------- */
+void desk_begin(struct desk *k)
+{
+    k->viewing = view_begin(k->view) == OK;
+}
+
+void desk_end(struct desk *k)
+{
+    if (k->viewing)
+        view_end(k->view);
+    k->viewing = false;
+}
+
+size_t desk_take(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out, bool *taken)
+{
+    struct rd r = rd_over(msg);
+    (void)rd_u16(&r);
+    uint16_t flags = rd_u16(&r);
+    *taken = false;
+    if (msg.len < DNS_HEADER_LEN || msg.len > ANSWER_MAX || (flags & DNS_QR) != 0) {
+        stat_add(&k->answers.dropped, 1);
+        return 0;
+    }
+    switch ((flags & DNS_OPCODE) >> DNS_OPCODE_SHIFT) {
+    case OPCODE_UPDATE: return take_update(k, msg, from, out, taken);
+    default:            return take_query(k, msg, from, out);           /* NOTIFY, AXFR, IXFR: not served, and told so */
+    }
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------------------- */
+MUST_USE enum err desk_open(struct desk **out, const struct desk_options *o, struct fault *fault)
+{
+    struct desk *k = calloc(1, sizeof *k);
+    if (k == NULL)
+        return ERR_NOMEM;
+    struct answer_options ao = { .counts = &k->answers };
+    k->o = *o;
+    k->told_last = &k->told;
+    (void)pthread_mutex_init(&k->lock, NULL);
+    enum err err = view_open(o->store, &k->view, fault);
+    if (err != OK || (err = answerer_open(&k->answerer, k->view, &ao)) != OK || (err = answerer_open(&k->blank, NULL, &ao)) != OK
+        || (err = policies_open(&k->policies, o->source)) != OK) {
+        desk_close(k);
+        return err;
+    }
+    *out = k;
+    return OK;
+}
+
+void desk_close(struct desk *k)
+{
+    if (k == NULL)
+        return;
+    policies_close(k->policies);
+    answerer_close(k->answerer);
+    answerer_close(k->blank);
+    view_close(k->view);
+    (void)pthread_mutex_destroy(&k->lock);
+    free(k);
+}
+
+void desk_metrics(const struct desk *k, struct stat_page *p)
+{
+    static const uint16_t shown[] = { 0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 16 };
+    char label[32];
+    stat_head(p, "azoth_core_dns_updates_total", "counter", "UPDATE messages by the rcode of their reply");
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        (void)snprintf(label, sizeof label, "rcode=\"%s\"", update_rcode_text(shown[i]));
+        stat_value(p, "azoth_core_dns_updates_total", label, stat_get(&k->updates[shown[i]]));
+    }
+    stat_head(p, "azoth_core_dns_updates_waiting", "gauge", "UPDATE messages whose change is being made");
+    stat_value(p, "azoth_core_dns_updates_waiting", NULL, stat_get(&k->in_flight));
+    stat_head(p, "azoth_core_dns_repeats_total", "counter", "datagrams that repeated an UPDATE that was being made");
+    stat_value(p, "azoth_core_dns_repeats_total", NULL, stat_get(&k->twice));
+    stat_head(p, "azoth_core_dns_tsig_refused_total", "counter", "messages whose TSIG was not good");
+    stat_value(p, "azoth_core_dns_tsig_refused_total", NULL, stat_get(&k->failed_seals));
+    stat_head(p, "azoth_core_dns_queries_total", "counter", "messages of other kinds");
+    stat_value(p, "azoth_core_dns_queries_total", "proto=\"udp\"", stat_get(&k->answers.queries[ANSWER_UDP]));
+    stat_value(p, "azoth_core_dns_queries_total", "proto=\"tcp\"", stat_get(&k->answers.queries[ANSWER_TCP]));
+    stat_head(p, "azoth_core_dns_dropped_total", "counter", "messages that get no reply: too short, responses");
+    stat_value(p, "azoth_core_dns_dropped_total", NULL, stat_get(&k->answers.dropped));
+}

@@ -1,0 +1,276 @@
+#include "builder/core_dns_parts.h"
+
+#include "base/clock.h"
+#include "wire/proxy.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define SWEEP_S 1
+
+/* --- datagrams ---------------------------------------------------------------------------------------------------------- */
+/* What the next datagram is, and of whom. 1: there is one, 0: one to drop, -1: none waits. */
+static int receive(struct socket *s, struct asker *from, struct bytes *msg)
+{
+    struct core_dns *d = s->dns;
+    struct iovec iov = { d->in, sizeof d->in };
+    struct msghdr m = { .msg_name = &from->addr, .msg_namelen = sizeof from->addr, .msg_iov = &iov, .msg_iovlen = 1 };
+    if (s->address.wildcard) {
+        m.msg_control = &from->control;
+        m.msg_controllen = sizeof from->control;
+    }
+    ssize_t n = recvmsg(s->udp_fd, &m, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EINTR ? 0 : -1;
+    if ((m.msg_flags & MSG_TRUNC) != 0 || from->addr.sin6_port == 0)
+        return 0;
+    from->addr_len = m.msg_namelen;
+    from->control_len = (socklen_t)m.msg_controllen;
+    from->flags = m.msg_flags;
+    from->client = peer_of(&from->addr);
+    from->port = ntohs(from->addr.sin6_port);           /* sin_port stands there too */
+    *msg = bytes_of(d->in, (size_t)n);
+    return 1;
+}
+
+/* Behind its PROXY header, if it is a proxy's. */
+static bool unproxy(const struct core_dns *d, struct asker *from, struct bytes *msg)
+{
+    struct proxy p;
+    size_t need;
+    if (!nets_have(d->o.proxies, d->o.proxies_n, peer_bytes(&from->client)))
+        return true;
+    if (proxy_read(*msg, &p, &need) != OK)
+        return false;
+    if (p.source.len > 0) {
+        from->client = peer_of_bytes(p.source);
+        from->port = p.source_port;
+    }
+    *msg = bytes_of(msg->ptr + p.len, msg->len - p.len);
+    return true;
+}
+
+static void send_datagram(struct core_dns *d, const struct asker *to, struct bytes msg)
+{
+    struct asker copy = *to;
+    struct iovec iov = { (void *)(uintptr_t)msg.ptr, msg.len };
+    struct msghdr m = { .msg_name = &copy.addr, .msg_namelen = copy.addr_len, .msg_iov = &iov, .msg_iovlen = 1,
+                        .msg_control = copy.control_len > 0 ? &copy.control : NULL, .msg_controllen = copy.control_len,
+                        .msg_flags = copy.flags };
+    if (m.msg_control != NULL)
+        listen_reply_from(&m);
+    if (sendmsg(to->fd, &m, MSG_DONTWAIT) < 0)
+        stat_add(&d->unsent, 1);                /* the client asks again */
+}
+
+static void on_datagrams(evutil_socket_t fd, short what, void *arg)
+{
+    struct socket *s = arg;
+    struct core_dns *d = s->dns;
+    (void)what;
+    desk_begin(d->desk);
+    for (int left = CORE_DNS_PER_WAKE; left > 0; left--) {
+        struct asker from = { .fd = fd };
+        struct bytes msg;
+        bool taken;
+        int got = receive(s, &from, &msg);
+        if (got < 0)
+            break;
+        if (got == 0 || !unproxy(d, &from, &msg))
+            continue;
+        size_t n = desk_take(d->desk, msg, &from, d->out, &taken);
+        if (n > 0)
+            send_datagram(d, &from, bytes_of(d->out, n));
+    }
+    desk_end(d->desk);
+}
+
+/* --- callbacks ------------------------------------------------------------------------------------------------------------ */
+static void on_connections(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    streams_accept(arg);
+}
+
+static void on_reply(void *arg, const struct asker *to, struct bytes msg)
+{
+    struct core_dns *d = arg;
+    if (to->conn != NULL)
+        stream_reply(d, to, msg);
+    else if (msg.len > 0)
+        send_datagram(d, to, msg);
+}
+
+static void on_bell(evutil_socket_t fd, short what, void *arg)
+{
+    struct core_dns *d = arg;
+    uint64_t rings;
+    ssize_t n = read(fd, &rings, sizeof rings);
+    (void)n, (void)what;
+    desk_done(d->desk);
+    if (atomic_load(&d->stopping))
+        (void)event_base_loopbreak(d->base);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+    struct core_dns *d = arg;
+    (void)fd, (void)what;
+    streams_sweep(d, clock_mono_ms());
+    desk_begin(d->desk);                        /* lets go of a generation that was compacted away */
+    desk_end(d->desk);
+}
+
+static void *run(void *arg)
+{
+    struct core_dns *d = arg;
+    if (event_base_dispatch(d->base) < 0)
+        log_error("core.dns", "err=\"the event loop failed\" next=\"core.dns is not served\"");
+    return NULL;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------------ */
+static enum err socket_open(struct core_dns *d, const char *text, struct fault *fault)
+{
+    struct socket *s = &d->sockets[d->sockets_n];
+    *s = (struct socket){ .dns = d, .udp_fd = -1, .tcp_fd = -1 };
+    enum err err = listen_parse("core.dns.listen", text, &s->address, fault);
+    if (err == OK)
+        err = listen_probe(&s->address, LISTEN_BOTH, fault);
+    if (err != OK)
+        return err;
+    d->sockets_n++;
+    if ((err = listen_socket(&s->address, SOCK_DGRAM, &s->udp_fd, fault)) != OK
+        || (err = listen_socket(&s->address, SOCK_STREAM, &s->tcp_fd, fault)) != OK)
+        return err;
+    s->datagrams = event_new(d->base, s->udp_fd, EV_READ | EV_PERSIST, on_datagrams, s);
+    s->connections = event_new(d->base, s->tcp_fd, EV_READ | EV_PERSIST, on_connections, s);
+    return s->datagrams == NULL || s->connections == NULL || event_add(s->datagrams, NULL) != 0
+        || event_add(s->connections, NULL) != 0 ? ERR_NOMEM : OK;
+}
+
+static enum err parts_open(struct core_dns *d, struct fault *fault)
+{
+    static const struct timeval every = { SWEEP_S, 0 };
+    d->base = event_base_new();
+    d->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    d->sockets = calloc(d->o.listens, sizeof *d->sockets);
+    if (d->base == NULL || d->bell_fd < 0 || d->sockets == NULL)
+        return ERR_NOMEM;
+    d->bell = event_new(d->base, d->bell_fd, EV_READ | EV_PERSIST, on_bell, d);
+    d->sweep = event_new(d->base, -1, EV_PERSIST, on_sweep, d);
+    if (d->bell == NULL || d->sweep == NULL || event_add(d->bell, NULL) != 0 || event_add(d->sweep, &every) != 0)
+        return ERR_NOMEM;
+    struct desk_options o = { .store = d->o.store, .source = d->o.source, .changer = d->o.changer, .bell_fd = d->bell_fd,
+                              .reply = on_reply, .arg = d };
+    enum err err = desk_open(&d->desk, &o, fault);
+    for (size_t i = 0; err == OK && i < d->o.listens; i++)
+        err = socket_open(d, d->o.listen[i], fault);
+    return err;
+}
+
+static enum err start(struct core_dns *d)
+{
+    sigset_t all, old;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);     /* signals are the loop's */
+    d->started = pthread_create(&d->thread, NULL, run, d) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return d->started ? OK : ERR_NOMEM;
+}
+
+MUST_USE enum err core_dns_open(struct core_dns **out, const struct core_dns_options *o, struct fault *fault)
+{
+    struct core_dns *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return ERR_NOMEM;
+    d->o = *o;
+    d->bell_fd = -1;
+    enum err err = parts_open(d, fault);
+    if (err == OK)
+        err = start(d);
+    if (err != OK) {
+        core_dns_close(d);
+        return err;
+    }
+    *out = d;
+    return OK;
+}
+
+static void event_drop(struct event *e)
+{
+    if (e != NULL)
+        event_free(e);
+}
+
+void core_dns_stop(struct core_dns *d)
+{
+    uint64_t one = 1;
+    if (d == NULL || !d->started)
+        return;
+    atomic_store(&d->stopping, true);
+    if (write(d->bell_fd, &one, sizeof one) != (ssize_t)sizeof one)
+        log_error("core.dns", "err=\"cannot wake the thread\"");
+    (void)pthread_join(d->thread, NULL);
+    d->started = false;
+}
+
+/* What was told since the thread looked last, as far as the kernel takes it at once. */
+static void last_replies(struct core_dns *d)
+{
+    for (size_t i = 0; i < d->sockets_n; i++) {
+        struct socket *s = &d->sockets[i];
+        if (s->datagrams != NULL)
+            (void)event_del(s->datagrams);
+        if (s->connections != NULL)
+            (void)event_del(s->connections);
+    }
+    desk_done(d->desk);
+    (void)event_base_loop(d->base, EVLOOP_NONBLOCK);
+}
+
+void core_dns_close(struct core_dns *d)
+{
+    if (d == NULL)
+        return;
+    core_dns_stop(d);
+    if (d->desk != NULL)
+        last_replies(d);
+    streams_close(d);
+    for (size_t i = 0; i < d->sockets_n; i++) {
+        struct socket *s = &d->sockets[i];
+        event_drop(s->datagrams);
+        event_drop(s->connections);
+        if (s->udp_fd >= 0)
+            (void)close(s->udp_fd);
+        if (s->tcp_fd >= 0)
+            (void)close(s->tcp_fd);
+    }
+    desk_close(d->desk);
+    event_drop(d->bell);
+    event_drop(d->sweep);
+    if (d->base != NULL)
+        event_base_free(d->base);
+    if (d->bell_fd >= 0)
+        (void)close(d->bell_fd);
+    free(d->sockets);
+    free(d);
+}
+
+void core_dns_metrics(const struct core_dns *d, struct stat_page *p)
+{
+    const struct { const char *name, *kind, *help; const stat_count *v; } rows[] = {
+        { "azoth_core_dns_connections_total", "counter", "TCP connections accepted on core.dns", &d->accepted },
+        { "azoth_core_dns_connections_refused_total", "counter", "TCP connections refused: too many", &d->refused },
+        { "azoth_core_dns_timeouts_total", "counter", "TCP connections closed for a time limit", &d->closed_idle },
+        { "azoth_core_dns_unsent_total", "counter", "UDP replies that could not be sent", &d->unsent },
+    };
+    desk_metrics(d->desk, p);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        stat_head(p, rows[i].name, rows[i].kind, rows[i].help);
+        stat_value(p, rows[i].name, NULL, stat_get(rows[i].v));
+    }
+}

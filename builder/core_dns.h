@@ -1,0 +1,27 @@
+/* core.dns: azoth-core's own DNS sockets, UDP and TCP, for UPDATE and the questions around it. A thread of its own, so that
+ * neither the API nor the publisher waits for DNS clients, nor they for them. What is said: core_desk.h.
+ *
+ *     core_dns.c       thread, listeners, datagrams          core_dns_tcp.c   connections */
+#ifndef AZOTH_BUILDER_CORE_DNS_H
+#define AZOTH_BUILDER_CORE_DNS_H
+
+#include "base/net.h"
+#include "builder/change.h"
+
+struct core_dns_options {
+    const char *const *listen; size_t listens;          /* ADDRESS@PORT */
+    const struct net *proxies; size_t proxies_n;        /* whose PROXY header is believed */
+    struct store *store;
+    struct source *source;
+    struct changer *changer;
+};
+struct core_dns;
+/* Everything in o is borrowed until core_dns_close. ERR_CONFIG, ERR_NET: a socket cannot be opened. */
+MUST_USE enum err core_dns_open(struct core_dns **out, const struct core_dns_options *o, struct fault *fault);
+/* Ends the thread: nothing more is put into the changer. Before changer_close; NULL is fine. */
+void core_dns_stop(struct core_dns *d);
+/* Behind changer_close, when all changes were told: their replies are sent. NULL is fine. */
+void core_dns_close(struct core_dns *d);
+void core_dns_metrics(const struct core_dns *d, struct stat_page *p);
+
+#endif

@@ -1,0 +1,285 @@
+/* What a build is to do: looked up, judged, turned into ops. */
+#include "builder/full_parts.h"
+
+#include "base/clock.h"
+#include "builder/build.h"
+#include "builder/records.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static enum err store_failed(struct build *b, enum err err, const char *what)
+{
+    struct fault fault = { "" };
+    (void)fault_set(&fault, err, "cannot read the %s: %s", what, err_text(err));
+    return build_fail(b, err, &fault);
+}
+
+/* --- what is there -------------------------------------------------------------------------------------------------- */
+static enum err read_row(struct build *b, struct source_txn *t, struct fault *fault)
+{
+    struct zone_row row;
+    enum err err = source_zone(t, name_bytes(&b->apex), &row);
+    if (err == ERR_NOTFOUND)
+        return OK;
+    if (err != OK)
+        return err;
+    b->has_row = true;
+    b->old_id = row.id;
+    b->old_settings = arena_copy(&b->arena, row.settings);
+    if (b->old_settings.ptr == NULL && row.settings.len > 0)
+        return ERR_NOMEM;
+    return settings_read(b->old_settings, &b->arena, &b->settings, fault);
+}
+
+static enum err read_header(struct build *b)
+{
+    enum err err = zone_header_get(name_bytes(&b->apex), b->view, &b->header);
+    b->has_serial = err == OK && zone_header_serial(&b->header, &b->serial_before) == OK;
+    b->serial = b->serial_before;
+    b->header.soa = (struct rrset){ 0 };
+    b->header.nsec3.salt = (struct bytes){ 0 };
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
+static bool is_stored(const struct build *b) { return b->header.state != 0; }
+
+/* --- may it be ------------------------------------------------------------------------------------------------------ */
+static enum err judge_create(struct build *b)
+{
+    const struct change *c = build_change(b);
+    struct fault fault = { "" };
+    if (b->has_row)
+        return build_refuse(b, ERR_EXISTS, "the zone is there already");
+    if (is_stored(b))
+        return build_refuse(b, ERR_EXISTS, "the zone is there already: it was loaded from a file");
+    enum err err = settings_read(c->settings, &b->arena, &b->settings, &fault);
+    if (err != OK)
+        return build_fail(b, err, &fault);
+    if (b->settings.kind == ZONE_FILE)
+        return build_refuse(b, ERR_REFUSED, "zones of kind file come from core.zones and azoth load");
+    b->kind = b->settings.kind;
+    return OK;
+}
+
+static enum err judge_kind(struct build *b)
+{
+    const struct change *c = build_change(b);
+    if (!b->has_row && !is_stored(b))
+        return build_refuse(b, ERR_NOTFOUND, "no such zone");
+    b->kind = b->has_row ? b->settings.kind : b->header.kind;
+    if (c->kind == CHANGE_WHOLE && (!b->has_row || b->kind == ZONE_FILE))
+        return build_refuse(b, ERR_NOTNOW, "the zone is of kind file: its records come from its file");
+    return OK;
+}
+
+static enum err judge(struct build *b)
+{
+    const struct change *c = build_change(b);
+    const struct changer_options *with = b->full->with;
+    bool asks = c->kind == CHANGE_CREATE || (!b->has_row && (c->kind == CHANGE_WHOLE || c->kind == CHANGE_REMOVE));
+    if (asks && with->is_configured != NULL && with->is_configured(with->configured_arg, name_bytes(&b->apex)))
+        return c->kind == CHANGE_CREATE ? build_refuse(b, ERR_EXISTS, "core.zones names this zone: it comes from its file")
+             : build_refuse(b, ERR_NOTNOW, "core.zones names this zone: %s", c->kind == CHANGE_REMOVE
+                            ? "take it out there, then send azoth-core a SIGHUP" : "its records come from its file");
+    if (c->whole != NULL && !name_equal(name_bytes(&c->whole->apex), name_bytes(&b->apex)))
+        return build_refuse(b, ERR_REFUSED, "the records are those of another zone");
+    enum err err = c->kind == CHANGE_CREATE ? judge_create(b) : judge_kind(b);
+    if (err == OK && c->has_if_serial && b->serial_before != c->if_serial)
+        return build_refuse(b, ERR_STALE, "the zone's serial is %" PRIu32 ", not %" PRIu32, b->serial_before, c->if_serial);
+    return err;
+}
+
+/* --- the records ---------------------------------------------------------------------------------------------------- */
+struct take_over { struct zone *zone; enum err err; };
+
+static bool take_record(void *arg, const struct zone_rr *rr)
+{
+    struct take_over *t = arg;
+    t->err = zone_add(t->zone, rr->owner, rr->type, rr->ttl, rr->rdata, 0);
+    return t->err == OK;
+}
+
+static enum err records_of_store(struct build *b, struct fault *fault)
+{
+    struct take_over t = { &b->own, OK };
+    enum err err = zone_walk(name_bytes(&b->apex), b->view, take_record, &t, fault);
+    return err != OK ? err : t.err;
+}
+
+/* Without any the zone has no data yet: zone stays NULL. */
+static enum err find_records(struct build *b, struct source_txn *t, struct fault *fault)
+{
+    const struct change *c = build_change(b);
+    enum err err = OK;
+    if (c->kind == CHANGE_REMOVE)
+        return OK;
+    if (c->kind != CHANGE_REBUILD) {
+        b->zone = c->whole;
+        return OK;
+    }
+    if (b->kind == ZONE_NATIVE && b->has_row)
+        err = rows_read(t, b->old_id, &b->own, fault);
+    else if (is_stored(b))
+        err = records_of_store(b, fault);
+    b->zone = b->own.n > 0 ? &b->own : NULL;
+    return err;
+}
+
+/* --- the serial ----------------------------------------------------------------------------------------------------- */
+static bool at_apex(const struct zone *z, const struct zone_rr *rr) { return rr->owner.len == z->apex.len; }
+
+static const struct zone_rr *soa_of(const struct zone *z)
+{
+    for (size_t i = 0; i < z->n; i++)
+        if (z->rr[i].type == TYPE_SOA && at_apex(z, &z->rr[i]))
+            return &z->rr[i];
+    return NULL;
+}
+
+/* Another serial would break the signature. */
+static bool soa_is_signed(const struct zone *z)
+{
+    for (size_t i = 0; i < z->n; i++) {
+        struct rd r = rd_over(z->rr[i].rdata);
+        if (z->rr[i].type == TYPE_RRSIG && at_apex(z, &z->rr[i]) && rd_u16(&r) == TYPE_SOA)
+            return true;
+    }
+    return false;
+}
+
+static enum err put_serial(struct zone *z, uint32_t serial)
+{
+    for (size_t i = 0; i < z->n; i++) {
+        if (z->rr[i].type != TYPE_SOA || !at_apex(z, &z->rr[i]))
+            continue;
+        struct bytes copy = arena_copy(&z->arena, z->rr[i].rdata);
+        if (copy.ptr == NULL)
+            return ERR_NOMEM;
+        enum err err = soa_serial_put((uint8_t *)(uintptr_t)copy.ptr, copy.len, serial);
+        if (err != OK)
+            return err;
+        z->rr[i].rdata = copy;
+    }
+    return OK;
+}
+
+/* The serial that a whole zone comes with is not later than the live one, so the zone's policy says which it gets. A SOA that
+ * is missing or does not read is left to the guards. */
+static bool serial_is_ours(struct build *b)
+{
+    const struct zone_rr *soa = soa_of(b->zone);
+    if (soa == NULL || soa_serial(soa->rdata, &b->serial) != OK)
+        return false;
+    return build_change(b)->kind == CHANGE_WHOLE && b->kind == ZONE_NATIVE && b->has_serial && b->settings.serial != SERIAL_KEEP
+        && !serial_later(b->serial, b->serial_before) && !soa_is_signed(b->zone);
+}
+
+static enum err take_serial(struct build *b, uint32_t serial)
+{
+    b->serial = serial;
+    return put_serial(b->zone, serial);
+}
+
+/* --- ops ------------------------------------------------------------------------------------------------------------ */
+static enum err difference(struct build *b, struct fault *fault)
+{
+    const struct change *c = build_change(b);
+    if (!c->want_difference && !c->dry_run)
+        return OK;
+    struct difference *d = &build_result(b)->difference;
+    difference_release(d);
+    difference_init(d);
+    return difference_of_ops(name_bytes(&b->apex), b->ops.ops, b->ops.n, b->view, CHANGE_DIFFERENCE_MOST, d, fault);
+}
+
+static enum err build_zone(struct build *b, struct fault *fault)
+{
+    const struct zone_build_options o = { .kind = b->kind, .force = build_change(b)->force,
+                                          .crew = store_crew(b->full->with->store), .strict = b->settings.strict,
+                                          .now_s = clock_wall_ms() / 1000 };
+    struct complaints *c = &build_result(b)->complaints;
+    *c = (struct complaints){ 0 };
+    op_list_restart(&b->ops);
+    return zone_build(b->zone, b->view, &o, c, &b->ops, fault);
+}
+
+/* With the live serial first: a zone that is the same but for that does not get a new one. */
+static enum err build_whole(struct build *b, struct fault *fault)
+{
+    bool ours = serial_is_ours(b);
+    enum err err = ours ? take_serial(b, b->serial_before) : OK;
+    if (err == OK)
+        err = build_zone(b, fault);
+    if (err != OK || !ours || b->ops.n == 0)
+        return err;
+    err = take_serial(b, serial_next(b->settings.serial, b->serial_before, clock_wall_ms() / 1000));
+    return err != OK ? err : build_zone(b, fault);
+}
+
+static enum err make_ops(struct build *b, struct fault *fault)
+{
+    enum err err = around_take(&b->around, name_bytes(&b->apex), b->view, fault);
+    if (err != OK)
+        return err;
+    op_list_restart(&b->ops);
+    if (build_change(b)->kind == CHANGE_REMOVE) {
+        err = zone_withdraw(name_bytes(&b->apex), b->view, &b->ops, fault);
+        return err == ERR_NOTFOUND ? OK : err;          /* its records are there, its data never came */
+    }
+    if (b->zone == NULL)
+        return zone_build_empty(name_bytes(&b->apex), b->kind, b->view, &b->ops, fault);
+    return build_whole(b, fault);
+}
+
+/* Is anything to be written, even if no op is? */
+static enum err find_changed(struct build *b, bool *changed, struct fault *fault)
+{
+    enum change_kind kind = build_change(b)->kind;
+    *changed = b->ops.n > 0 || kind == CHANGE_CREATE || (kind == CHANGE_REMOVE && b->has_row);
+    return *changed || kind != CHANGE_WHOLE || b->kind != ZONE_NATIVE ? OK : rows_have_extras(b, changed, fault);
+}
+
+MUST_USE enum err build_ops(struct build *b)
+{
+    struct fault fault = { "" };
+    struct change_result *r = build_result(b);
+    struct head head = { .seq = 0 };
+    bool changed = false;
+    enum err err = make_ops(b, &fault);
+    if (err == OK)
+        err = difference(b, &fault);
+    if (err == OK)
+        err = find_changed(b, &changed, &fault);
+    if (err != OK)
+        return build_fail(b, err, &fault);
+    if ((err = view_head(b->view, &head, NULL)) != OK && err != ERR_NOTFOUND)
+        return store_failed(b, err, "store");
+    r->end = CHANGE_DONE;
+    r->epoch = head.epoch;
+    r->seq = head.seq;
+    r->serial = build_change(b)->kind == CHANGE_REMOVE ? 0 : b->serial;
+    r->changed = changed;
+    return OK;
+}
+
+bool build_is_idle(const struct build *b) { return build_change(b)->dry_run || !build_result(b)->changed; }
+
+MUST_USE enum err build_prepare(struct build *b)
+{
+    struct source_txn *t = NULL;
+    struct fault fault = { "" };
+    enum err err = source_begin(b->full->with->source, SOURCE_READ, &t, &fault);
+    if (err == OK)
+        err = read_row(b, t, &fault);
+    if (err != OK) {
+        source_abort(t);
+        return build_fail(b, err, &fault);
+    }
+    if ((err = read_header(b)) != OK)
+        err = store_failed(b, err, "store");
+    else if ((err = judge(b)) == OK && (err = find_records(b, t, &fault)) != OK)
+        err = build_fail(b, err, &fault);
+    source_abort(t);
+    return err;
+}
