@@ -80,7 +80,7 @@ void api_send(struct api *a, const char *method, const char *path, const char *b
     size_t i = 0;
     while (a->c[i].busy)
         i++;
-    int head = snprintf(a->out, sizeof a->out, "%s /v1/kv%s HTTP/1.1\r\nHost: bench\r\nX-API-Key: %s\r\nContent-Length: %zu\r\n\r\n",
+    int head = snprintf(a->out, sizeof a->out, "%s %s HTTP/1.1\r\nHost: bench\r\nX-API-Key: %s\r\nContent-Length: %zu\r\n\r\n",
                         method, path, a->key, len);
     if (head < 0 || (size_t)head + len > sizeof a->out)
         die("request", "too long");

@@ -26,7 +26,7 @@ void api_close(struct api *a);
 /* Is a connection free? */
 bool api_idle(const struct api *a);
 size_t api_under_way(const struct api *a);
-/* path: behind /v1/kv. The answer comes in api_wait. */
+/* The answer comes in api_wait. */
 void api_send(struct api *a, const char *method, const char *path, const char *body, size_t len, size_t tag);
 /* Takes what has come, waiting for it up to wait_us. */
 void api_wait(struct api *a, uint64_t wait_us);

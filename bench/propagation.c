@@ -91,7 +91,7 @@ static void one_change(struct api *api, struct stores *all, uint64_t number, str
     int len = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
     *reply = (struct single){ 0 };
     since = now_ns();
-    api_send(api, "PUT", "/" NS "/change", text, (size_t)len, 0);
+    api_send(api, "PUT", "/v1/kv/" NS "/change", text, (size_t)len, 0);
     while (missing > 0 || reply->acked_ns == 0) {
         uint64_t began = now_ns();
         if (reply->acked_ns == 0)
@@ -196,7 +196,7 @@ static void send_one(struct flood *f, struct api *api)
     struct put p;
     char path[64];
     next_put(f, &p);
-    (void)snprintf(path, sizeof path, "/" NS "/%s", p.key);
+    (void)snprintf(path, sizeof path, "/v1/kv/" NS "/%s", p.key);
     api_send(api, "PUT", path, p.value, strlen(p.value), 0);
 }
 
@@ -211,7 +211,7 @@ static void send_many(struct flood *f, struct api *api)
                                 i > 0 ? "," : "", p.key, p.value);
     }
     len += (size_t)snprintf(body + len, sizeof body - len, "]}");
-    api_send(api, "POST", "", body, len, 0);
+    api_send(api, "POST", "/v1/kv", body, len, 0);
 }
 
 static void *flood_send(void *arg)
