@@ -30,6 +30,7 @@ struct ring { _Alignas(LINE) word head; word *words; uint32_t size; unsigned bit
 struct cache {
     uint64_t secret;
     struct changes *changes;
+    struct known *known;            /* changes has it too, but leak checkers do not look there */
     void *memory;                   /* slots and words, one mapping */
     size_t memory_bytes;
     word *slots;
@@ -98,9 +99,10 @@ MUST_USE enum err cache_open(struct cache **out, uint64_t bytes, unsigned worker
     if (err == OK && (c->rings = aligned_alloc(LINE, 2 * workers * sizeof *c->rings)) == NULL)
         err = ERR_NOMEM;
     if (err == OK)
-        err = known_open(&c->changes->known, bytes / 16);
+        err = known_open(&c->known, bytes / 16);
     if (err == OK) {
-        uint64_t names = c->changes->known != NULL ? c->changes->known->bytes : 0;
+        uint64_t names = c->known != NULL ? c->known->bytes : 0;
+        c->changes->known = c->known;
         c->secret = secret[1];
         err = memory_open(c, bytes - stamps - names, workers);
     }
@@ -116,8 +118,8 @@ void cache_close(struct cache *c)
 {
     if (c == NULL)
         return;
-    known_close(cache_known(c));
     changes_close(c->changes);
+    known_close(c->known);
     if (c->memory != NULL)
         (void)munmap(c->memory, c->memory_bytes);
     free(c->rings);
@@ -125,7 +127,7 @@ void cache_close(struct cache *c)
 }
 
 struct changes *cache_changes(struct cache *c) { return c->changes; }
-struct known *cache_known(struct cache *c) { return c->changes != NULL ? c->changes->known : NULL; }
+struct known *cache_known(struct cache *c) { return c->known; }
 bool cache_keeps(const struct cache *c) { return c->rings_n > 0; }
 
 /* --- keys ----------------------------------------------------------------------------------------------------------- */
