@@ -104,6 +104,14 @@ MUST_USE enum err text_duration(const char *text, uint64_t *out_ms)
     return with_unit(text, units, out_ms);
 }
 
+bool text_is_ascii(struct bytes b)
+{
+    for (size_t i = 0; i < b.len; i++)
+        if (b.ptr[i] > 0x7f)
+            return false;
+    return true;
+}
+
 const char *text_of_size(char *out, size_t cap, uint64_t bytes)
 {
     static const char *const words[] = { "B", "KiB", "MiB", "GiB", "TiB" };

@@ -20,5 +20,7 @@ MUST_USE enum err text_size(const char *text, uint64_t *out_bytes);
 MUST_USE enum err text_duration(const char *text, uint64_t *out_ms);
 /* 1536 -> "1.5 KiB"; for tables that people read. Gives out. */
 const char *text_of_size(char *out, size_t cap, uint64_t bytes);
+/* No byte above 0x7f: in a domain name such a one is seldom meant as it is, but as a letter of an internationalised name. */
+bool text_is_ascii(struct bytes b);
 
 #endif

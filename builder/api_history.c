@@ -181,11 +181,13 @@ static enum api_next diff_work(struct api_call *c, const struct api_work *w)
         h->to = last;
     if (h->to > last || h->from > h->to)
         return api_refuse(c, 400, "from and to are seqs of changes, from not behind to, to not above %" PRIu64, last);
-    if (!is_zone(w, &h->apex))
-        return api_refuse(c, 404, "no such zone");
     difference_init(&d);
     enum err err = journal_difference(w->journal, name_bytes(&h->apex), h->from, h->to, DIFF_MOST, &d, &fault);
-    enum api_next next = err == OK ? diff_reply(c, h, &d) : failed(c, err, &fault);
+    enum api_next next;
+    if (err == OK && d.n == 0 && !is_zone(w, &h->apex))     /* of one that was removed it shows what went */
+        next = api_refuse(c, 404, "no such zone");
+    else
+        next = err == OK ? diff_reply(c, h, &d) : failed(c, err, &fault);
     difference_release(&d);
     return next;
 }

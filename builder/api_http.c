@@ -71,12 +71,19 @@ static void asked_free(struct asked *q)
     free(q);
 }
 
-/* evhttp has sent the body, or given it up. */
+static void sending_give(struct api_sending *s)
+{
+    if (s != NULL && --s->users == 0)
+        free(s);
+}
+
+/* evhttp has sent the body, or given it up; the API may be gone. */
 static void on_sent(const void *body, size_t len, void *arg)
 {
     struct asked *q = arg;
     (void)body;
-    q->api->sending -= len;
+    q->sending->bytes -= len;
+    sending_give(q->sending);
     asked_free(q);
 }
 
@@ -94,8 +101,11 @@ void api_http_reply(struct asked *q)
         put_headers(evhttp_request_get_output_headers(req), r);
     if (body != NULL && r->body.len > 0)
         taken = evbuffer_add_reference(body, r->body.ptr, r->body.len, on_sent, q) == 0;
-    if (taken)
-        q->api->sending += r->body.len;
+    if (taken) {
+        q->sending = q->api->sending;
+        q->sending->bytes += r->body.len;
+        q->sending->users++;
+    }
     if (body == NULL || (r->body.len > 0 && !taken))
         evhttp_send_error(req, HTTP_INTERNAL, NULL);
     else
@@ -305,7 +315,7 @@ static void go_on(struct asked *q, enum api_next next)
             api_fail(&q->call, 503, "there are no records here");
             break;
         }
-        if (q->call.slow && a->sending > API_SENDING_MAX) {
+        if (q->call.slow && a->sending->bytes > API_SENDING_MAX) {
             api_fail(&q->call, 503, "large replies are still being sent; ask again later");
             break;
         }
@@ -387,6 +397,11 @@ MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_opt
     a->o = *o;
     a->done_end = &a->done;
     (void)pthread_mutex_init(&a->lock, NULL);
+    if ((a->sending = calloc(1, sizeof *a->sending)) == NULL) {
+        api_http_close(a);
+        return ERR_NOMEM;
+    }
+    a->sending->users = 1;
     const struct api_lanes_options lanes = { .store = o->store, .source = o->source, .done = on_worked };
     err = (a->ready = event_new(o->base, -1, 0, on_ready, a)) != NULL ? api_waits_open(a) : ERR_NOMEM;
     if (err != OK || (err = keys_load(a, &a->keys, fault)) != OK || (err = api_tls_load(&a->tls, a->o.cert, a->o.key, fault)) != OK
@@ -440,6 +455,7 @@ void api_http_close(struct api_http *a)
         event_free(a->ready);
     api_waits_close(a);
     (void)pthread_mutex_destroy(&a->lock);
+    sending_give(a->sending);
     free(a);
 }
 

@@ -1,6 +1,7 @@
 /* /v1/zones/NAME/rrsets: what a zone holds, and changes of it, all or nothing. */
 #include "builder/api_zones.h"
 
+#include "base/text.h"
 #include "builder/patch.h"
 #include "builder/rdata.h"
 #include "builder/rrjson.h"
@@ -16,7 +17,8 @@ enum verb { REPLACE, DELETE, ADD, REMOVE };
 struct edit { enum verb verb; struct row row; bool has_ttl, has_records, has_comments; };
 struct edits {
     struct bytes body;
-    struct name apex;
+    struct name apex, owner;        /* owner, type: of one RRset that is replaced */
+    uint16_t type;
     struct edit *v; size_t n;
     bool must_be_there;             /* DELETE of one RRset: 404 when there is none */
 };
@@ -252,6 +254,8 @@ static bool read_one(struct api_call *c, const struct name *apex, const char *re
     out->apex = *apex;
     if (*rest != '\0')
         (void)api_refuse(c, 404, "no such path");
+    else if (!text_is_ascii(owner))
+        (void)api_refuse(c, 400, "'%.100s' is not ASCII: names are wanted as DNS has them (xn--...)", api_text(owner));
     else if (owner.len == 0 || name_from_text(owner, name_bytes(apex), &out->owner) != OK)
         (void)api_refuse(c, 400, "'%.100s' is no domain name: labels have 1 to 63 bytes, the whole 255 at most", api_text(owner));
     else if (!name_under(name_bytes(&out->owner), name_bytes(apex)))
@@ -267,21 +271,38 @@ static bool read_one(struct api_call *c, const struct name *apex, const char *re
     return false;
 }
 
-static enum api_next replace_one(struct api_call *c, const struct api_request *r, const struct one *one)
+static enum api_next read_one_edit(struct api_call *c)
 {
     char name[NAME_TEXT_MAX], type[RRTYPE_TEXT_MAX];
-    struct edits *edits = edits_begin(c, r, &one->apex);
-    if (edits == NULL || !api_body_read(c, r->body))
+    struct edits *edits = c->own;
+    if (!api_body_read(c, edits->body))
         return API_REPLY;
     if (json_object_get(c->json, "name") != NULL || json_object_get(c->json, "type") != NULL
         || json_object_get(c->json, "change") != NULL)
         return api_refuse(c, 400, "name and type stand in the path: the body has ttl, records and comments");
-    (void)json_object_set_new(c->json, "name", json_string(name_text(name, sizeof name, name_bytes(&one->owner))));
-    (void)json_object_set_new(c->json, "type", json_string(rrtype_text(type, one->type)));
+    (void)json_object_set_new(c->json, "name", json_string(name_text(name, sizeof name, name_bytes(&edits->owner))));
+    (void)json_object_set_new(c->json, "type", json_string(rrtype_text(type, edits->type)));
     edits->n = 1;
     if ((edits->v = arena_take(&c->arena, sizeof *edits->v)) == NULL)
         return api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
     return read_edit(c, edits, c->json, edits->v) ? put_edits(c, edits) : API_REPLY;
+}
+
+static enum api_next read_one_edit_work(struct api_call *c, const struct api_work *w)
+{
+    (void)w;
+    return read_one_edit(c);
+}
+
+static enum api_next replace_one(struct api_call *c, const struct api_request *r, const struct one *one)
+{
+    struct edits *edits = edits_begin(c, r, &one->apex);
+    if (edits == NULL)
+        return API_REPLY;
+    edits->owner = one->owner;
+    edits->type = one->type;
+    c->work = read_one_edit_work;
+    return r->body.len > API_INLINE_MAX ? API_WORK : read_one_edit(c);
 }
 
 static enum api_next delete_one(struct api_call *c, const struct api_request *r, const struct one *one)

@@ -17,6 +17,10 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 
+/* Bytes of replies that are on their way. evhttp's connections give theirs up when libevent finds time for it, the last of them
+ * when its base is freed: so this outlives the API, until nobody counts here any more. */
+struct api_sending { size_t bytes; unsigned users; };
+
 /* One request that is being answered. */
 struct asked {
     struct api_call call;
@@ -26,6 +30,7 @@ struct asked {
     struct evhttp_request *req;
     struct api_http *api;
     struct asked *next;             /* in a list: done, parked, a lane's */
+    struct api_sending *sending;    /* once its reply is given to evhttp */
     uint64_t until_ms;              /* parked */
 };
 
@@ -74,7 +79,7 @@ struct api_http {
     stat_count replies[API_STATUSES];
     struct api_waits waits;
     struct api_lanes *lanes;
-    size_t sending;                 /* bytes of replies that are on their way */
+    struct api_sending *sending;
     struct event *ready;            /* made active by other threads */
     pthread_mutex_t lock;           /* of what follows */
     struct asked *done, **done_end;

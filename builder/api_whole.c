@@ -2,6 +2,7 @@
  * be many. */
 #include "builder/api_zones.h"
 
+#include "base/text.h"
 #include "builder/rrjson.h"
 #include "builder/zonefile.h"
 
@@ -120,6 +121,8 @@ static bool take_nameservers(struct api_call *c, struct whole *w, struct name *f
         if (!json_is_string(v)
             || name_from_text(bytes_of(json_string_value(v), json_string_length(v)), name_bytes(&w->apex), &name) != OK)
             return wrong(c, OK, 400, "nameservers: an element is no domain name");
+        if (!text_is_ascii(bytes_of(json_string_value(v), json_string_length(v))))
+            return wrong(c, OK, 400, "nameservers: an element is not ASCII: names are wanted as DNS has them (xn--...)");
         if (i == 0)
             *first = name;
         enum err err = wanted ? zone_add(&w->zone, name_bytes(&w->apex), TYPE_NS, DEFAULT_TTL, name_bytes(&name), 0) : OK;
@@ -168,7 +171,7 @@ static enum api_next create_with(struct api_call *c, struct whole *w, struct zon
     s->created_s = s->edited_s = now_s;
     enum err err = settings_text(s, &c->arena, &c->change->settings);
     if (err != OK)
-        return api_refuse(c, 500, "%s", err_text(err));
+        return api_refuse(c, err == ERR_LIMIT ? 413 : 500, "%s", err == ERR_LIMIT ? "the settings are too long" : err_text(err));
     if (s->kind == ZONE_SECONDARY) {
         if (json_object_get(c->json, "rrsets") != NULL || json_object_get(c->json, "nameservers") != NULL)
             return api_refuse(c, 422, "the records of a secondary come from its primaries");

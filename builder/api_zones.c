@@ -13,6 +13,10 @@
 /* --- names ------------------------------------------------------------------------------------------------------------ */
 bool api_zone_name_read(struct api_call *c, struct bytes text, struct name *out)
 {
+    if (!text_is_ascii(text)) {
+        (void)api_refuse(c, 400, "'%.100s' is not ASCII: names are wanted as DNS has them (xn--...)", api_text(text));
+        return false;
+    }
     if (text.len == 0 || name_from_text(text, bytes_of(NULL, 0), out) != OK) {
         (void)api_refuse(c, 400, "'%.100s' is no domain name: labels have 1 to 63 bytes, the whole 255 at most",
                          text.len > 0 ? api_text(text) : "");

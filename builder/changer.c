@@ -102,6 +102,8 @@ void changer_line_up(struct changer *ch, struct change *c, bool first)
         changer_tell(ch, c);
         return;
     }
+    if (!first && l->failed != OK)
+        changer_again(ch, name_bytes(&l->apex));
     struct change **at = first ? &l->first : l->last;
     c->next = *at;
     *at = c;
@@ -109,6 +111,8 @@ void changer_line_up(struct changer *ch, struct change *c, bool first)
         l->last = &c->next;
     make_ready(ch, l);
 }
+
+static bool is_idle(const struct lane *l) { return l->first == NULL && !l->held && l->failed == OK; }
 
 static struct change *lane_take(struct lane *l)
 {
@@ -132,11 +136,27 @@ static bool is_whole(const struct change *c) { return c->kind != CHANGE_EDIT && 
 /* How it ended is for us, too: what nobody knows has to be built from the outbox. */
 struct passing { struct changer *ch; change_told_fn *told; void *arg; };
 
+/* Is the store what the zone's rows say? Only a rebuild of ours that failed says no. In the writing thread, or ending: then no edit
+ * comes any more. */
+static void note_failed(struct changer *ch, const struct change *c)
+{
+    const struct change_result *r = &c->result;
+    bool fails = c->kind == CHANGE_REBUILD && c->author.via == VIA_START && (r->end == CHANGE_FAILED || r->end == CHANGE_UNKNOWN);
+    if (r->err == ERR_NOTNOW || (!fails && (r->end != CHANGE_DONE || c->dry_run)))
+        return;
+    (void)pthread_mutex_lock(&ch->work);
+    struct lane *l = lane_of(ch, name_bytes(&c->apex));
+    if (l != NULL)
+        l->failed = fails ? r->err : OK;
+    (void)pthread_mutex_unlock(&ch->work);
+}
+
 static void on_whole_told(void *arg, struct change *c)
 {
     struct passing *p = arg;
     if (c->result.end == CHANGE_UNKNOWN)
         atomic_store(&p->ch->whole_unknown, true);
+    note_failed(p->ch, c);
     c->told = p->told;
     c->told_arg = p->arg;
     free(p);
@@ -148,6 +168,7 @@ static void pass_to_full(struct changer *ch, struct lane *l, struct change *c)
     struct passing *p = malloc(sizeof *p);
     if (p == NULL) {
         changer_end(c, CHANGE_FAILED, ERR_NOMEM, NULL);
+        note_failed(ch, c);
         changer_tell(ch, c);
         return;
     }
@@ -172,7 +193,10 @@ static void take_from(struct changer *ch, struct lane *l, struct round *r)
         if ((l->held && !is_whole(c)) || (alone && r->n > first) || (r->n > first && !group_shares(r->v[r->n - 1], c)))
             break;
         (void)lane_take(l);
-        if (is_whole(c)) {
+        if (l->failed != OK && !is_whole(c)) {
+            changer_end(c, CHANGE_FAILED, l->failed, NULL);
+            changer_tell(ch, c);
+        } else if (is_whole(c)) {
             pass_to_full(ch, l, c);
         } else if (c->kind == CHANGE_STATE) {
             changer_state(ch, c);
@@ -205,7 +229,7 @@ static void gather(struct changer *ch, struct round *r)
             take_from(ch, l, r);
         if (may_go(l))
             make_ready(ch, l);
-        else if (l->first == NULL && !l->held)
+        else if (is_idle(l))
             lane_free(ch, l);
     }
 }
@@ -249,7 +273,7 @@ static void fail_lanes(struct changer *ch, enum err err, const struct fault *fau
             l->last = &l->first;
             l->ready = false;
             fail_list(ch, c, err, fault);
-            if (!l->held)
+            if (is_idle(l))
                 lane_free(ch, l);
         }
     }
@@ -314,18 +338,27 @@ static bool go_on(struct changer *ch)
 static bool settled(struct changer *ch, struct fault *fault)
 {
     char why[FAULT_TEXT_MAX + 64];
+    enum err err = commit_settle(ch->o.committer, fault);       /* what another left there: no view may be older */
     ch->unsettled |= atomic_exchange(&ch->whole_unknown, false);
-    if (ch->started && !ch->unsettled)
+    if ((err == OK || err == ERR_NOTNOW) && ch->started && !ch->unsettled)
         return true;
-    enum err err = ch->started ? changer_settle(ch, fault) : changer_start(ch, fault);
-    if (err == OK)
+    if (err == OK || err == ERR_NOTNOW)
+        err = ch->started ? changer_settle(ch, fault) : changer_start(ch, fault);
+    if (err == OK) {
+        changer_again(ch, (struct bytes){ 0 });
         return true;
+    }
     log_warn("changes.unsettled", "err=%s next=\"records are ahead of the store; tried again\"",
              log_quote(why, sizeof why, fault_text(fault, err)));
     fail_lanes(ch, err, fault);
-    if (queue_push(ch->o.queue, &(struct job){ run_settle, NULL, ch }, SETTLE_AGAIN_MS) != OK)
-        log_debug("changes.unsettled", "next=\"at the next change\"");
+    changer_again_soon(ch);
     return false;
+}
+
+void changer_again_soon(struct changer *ch)
+{
+    if (!ch->again_waits)
+        ch->again_waits = queue_push(ch->o.queue, &(struct job){ run_settle, NULL, ch }, SETTLE_AGAIN_MS) == OK;
 }
 
 static void run(void *arg)
@@ -348,7 +381,13 @@ static void run(void *arg)
 static void run_settle(void *arg)
 {
     struct changer *ch = arg;
-    if (ch->unsettled || !ch->started)
+    ch->again_waits = false;
+    (void)pthread_mutex_lock(&ch->work);
+    bool again = ch->unsettled || !ch->started || ch->again != NULL;
+    if (ch->started && !ch->unsettled)
+        changer_again(ch, (struct bytes){ 0 });
+    (void)pthread_mutex_unlock(&ch->work);
+    if (again)
         changer_wake(ch);
 }
 
@@ -366,7 +405,7 @@ static void zone_idle(struct changer *ch, struct bytes apex)
         changer_wake(ch);
     if (may_go(l)) {
         make_ready(ch, l);
-    } else if (l->first == NULL && !l->held && !l->ready) {
+    } else if (is_idle(l) && !l->ready) {
         lane_free(ch, l);
     }
     changer_tidy_soon(ch, TIDY_MS);
@@ -535,6 +574,7 @@ void changer_close(struct changer *ch)
     if (ch->full != NULL)
         changer_stop(ch);
     full_close(ch->full);
+    changer_again_drop(ch);
     for (size_t i = 0; i < LANES; i++)
         while (ch->lane[i] != NULL)
             lane_free(ch, ch->lane[i]);

@@ -368,13 +368,17 @@ static enum err group_begin(struct group *g)
     enum err err = source_begin(ch->o.source, SOURCE_WRITE, &g->txn, g->fault);
     if (err == OK)
         err = changer_drop(ch, g->txn, g->fault);
-    if (err == OK && (err = view_begin(ch->view)) != OK)
+    if (err == OK && (err = commit_settle(ch->o.committer, g->fault)) == ERR_NOTNOW)
+        err = OK;
+    if (err != OK)
+        return err;
+    if ((err = view_begin(ch->view)) != OK)
         return fault_set(g->fault, err, "cannot read the store: %s", err_text(err));
     g->viewing = err == OK;
     return err;
 }
 
-/* Everything up to the results. Any error: nothing happened. */
+/* Everything up to the results. Any error: nothing happened. Records that broke while they were written: the next start knows. */
 static enum err group_work(struct group *g)
 {
     uint64_t began_us = clock_mono_us();
@@ -385,13 +389,17 @@ static enum err group_work(struct group *g)
         err = build_all(g);
     end_view(g);
     count_build(g->ch, clock_mono_us() - began_us, g->n);
-    if (err == OK)
+    bool built = err == OK;
+    if (built)
         err = commit_source(g);
-    if (err != OK) {
-        commit_drop(g->ch->o.committer);
+    if (err == OK)
+        return commit_log(g);
+    commit_drop(g->ch->o.committer);
+    if (!built || !source_is_broken(g->ch->o.source))
         return err;
-    }
-    return commit_log(g);
+    g->ch->unsettled = true;
+    end_parts(g, CHANGE_UNKNOWN, err, g->fault);
+    return OK;
 }
 
 static void tell(struct changer *ch, struct change **v, size_t n)

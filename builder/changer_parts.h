@@ -35,6 +35,7 @@ struct lane {
     struct change *first, **last;
     bool ready;                                 /* in the list of those whose turn comes */
     bool held;                                  /* full.h is at work on the zone */
+    enum err failed;                            /* its rebuild did, so the store is not what the rows say: no edit is built on it */
 };
 
 struct changer_stats {
@@ -62,6 +63,8 @@ struct changer {
     bool started;
     bool mark_due;                              /* it is not in the source yet */
     struct { size_t waiting; struct name last; bool more, failed; } rebuild;   /* of all zones, some at a time; last: of those that stand in their lanes */
+    struct change *again;                       /* rebuilds that the machine failed: tried anew now and then, and before an edit */
+    bool again_waits;                           /* a job */
     bool sweep;                                 /* there may be rows of zones that are gone */
     bool tidy_waits;                            /* a job */
     struct changer_stats stats;
@@ -86,12 +89,14 @@ void changer_dropped(struct changer *ch, size_t n);
 MUST_USE enum err changer_tidy(struct changer *ch, bool *left, struct fault *fault);
 /* A job that does it, soon. */
 void changer_tidy_soon(struct changer *ch, uint64_t delay_ms);
+/* A job that tries again what could not be built. */
+void changer_again_soon(struct changer *ch);
 struct source_mark changer_place(struct changer *ch);       /* of the newest transaction */
 
 /* All zones are rebuilt that the start found behind: until then the source's mark stays as it is. */
 static inline bool changer_is_level(const struct changer *ch)
 {
-    return ch->rebuild.waiting == 0 && !ch->rebuild.more && !ch->rebuild.failed;
+    return ch->rebuild.waiting == 0 && !ch->rebuild.more && !ch->rebuild.failed && ch->again == NULL;
 }
 /* There is something to do, unless a job of ours waits already. Any thread. */
 void changer_wake(struct changer *ch);
@@ -108,6 +113,10 @@ bool group_shares(const struct change *a, const struct change *b);
 void changer_state(struct changer *ch, struct change *c);
 
 /* --- changer_start.c -------------------------------------------------------------------------------------------------- */
+/* Rebuilds that failed stand in their lanes anew, before all else; of one zone only (empty: of all). */
+void changer_again(struct changer *ch, struct bytes apex);
+/* None of them is tried any more. */
+void changer_again_drop(struct changer *ch);
 /* Makes the store say what the outbox asks for. OK: it does, or whole zones stand in their lanes that will. */
 MUST_USE enum err changer_settle(struct changer *ch, struct fault *fault);
 /* The same for all zones with rows, where the store is not behind the source's newest change. */

@@ -59,16 +59,25 @@ static void rebuild_free(void *arg)
     free(r);
 }
 
+/* Not what was asked, but the machine: it may have room later. */
+static bool may_come(const struct change_result *r)
+{
+    return (r->end == CHANGE_FAILED || r->end == CHANGE_UNKNOWN) && r->err != ERR_NOTNOW;
+}
+
 static void log_rebuild(const struct rebuild *r)
 {
     char zone[NAME_TEXT_MAX], quoted[NAME_TEXT_MAX + 16], why[FAULT_TEXT_MAX + 64];
     const struct change_result *res = &r->change.result;
     log_quote(quoted, sizeof quoted, name_text(zone, sizeof zone, name_bytes(&r->change.apex)));
-    if (res->end == CHANGE_DONE)
-        log_info("zone.rebuilt", "zone=%s changed=%s seq=%" PRIu64, quoted, res->changed ? "yes" : "no", res->seq);
+    if (res->end == CHANGE_DONE && !res->changed)
+        log_debug("zone.rebuilt", "zone=%s changed=no seq=%" PRIu64, quoted, res->seq);      /* there may be 100,000 of them */
+    else if (res->end == CHANGE_DONE)
+        log_info("zone.rebuilt", "zone=%s changed=yes seq=%" PRIu64, quoted, res->seq);
     else
-        log_warn("zone.rebuild", "zone=%s err=%s next=\"the store keeps what it has; again at the next start\"", quoted,
-                 log_quote(why, sizeof why, fault_text(&res->fault, res->err)));
+        log_warn("zone.rebuild", "zone=%s err=%s next=\"the store keeps what it has; %s\"", quoted,
+                 log_quote(why, sizeof why, fault_text(&res->fault, res->err)),
+                 may_come(res) ? "tried again, and no edit is built on it" : "again at the next start");
 }
 
 static enum err rebuild_some(struct changer *ch, struct fault *fault);
@@ -79,14 +88,16 @@ static void one_less(struct changer *ch, bool done)
     struct fault fault = { "" };
     char why[FAULT_TEXT_MAX + 64];
     ch->rebuild.failed |= !done;
-    if (--ch->rebuild.waiting > 0 || !ch->rebuild.more)
+    if (--ch->rebuild.waiting > 0)
         return;
-    enum err err = rebuild_some(ch, &fault);
+    enum err err = ch->rebuild.more ? rebuild_some(ch, &fault) : OK;
     if (err != OK) {
         ch->rebuild.failed = true;
         log_warn("changes.rebuild", "err=%s next=\"the other zones at the next start\"",
                  log_quote(why, sizeof why, fault_text(&fault, err)));
     }
+    if (ch->rebuild.waiting == 0 && !ch->rebuild.more)
+        log_info("changes.rebuilt", "failed=%s", ch->rebuild.failed ? "some" : "none");
     changer_wake(ch);
 }
 
@@ -105,13 +116,78 @@ static void rebuilt(void *arg)
     rebuild_free(r);
 }
 
+static void one_failed(void *arg)
+{
+    struct changer *ch = arg;
+    (void)pthread_mutex_lock(&ch->work);
+    one_less(ch, true);
+    (void)pthread_mutex_unlock(&ch->work);
+}
+
+/* In the writing thread; at once, so that it stands in its lane again before any edit that comes. */
+static void keep(struct rebuild *r)
+{
+    struct changer *ch = r->ch;
+    log_rebuild(r);
+    (void)pthread_mutex_lock(&ch->work);
+    r->change.next = ch->again;
+    ch->again = &r->change;
+    if (r->of_start && queue_push(ch->o.queue, &(struct job){ one_failed, NULL, ch }, 0) != OK)
+        log_debug("changes.rebuild", "next=\"the other zones at the next start\"");
+    changer_again_soon(ch);
+    (void)pthread_mutex_unlock(&ch->work);
+}
+
 /* In whatever thread. */
 static void on_told(void *arg, struct change *c)
 {
     struct rebuild *r = arg;
-    (void)c;
-    if (queue_push(r->ch->o.queue, &(struct job){ rebuilt, rebuild_free, r }, 0) != OK)
+    if (may_come(&c->result))
+        keep(r);
+    else if (queue_push(r->ch->o.queue, &(struct job){ rebuilt, rebuild_free, r }, 0) != OK)
         rebuild_free(r);
+}
+
+static void ask(struct rebuild *r)
+{
+    r->change.author.via = VIA_START;
+    r->change.force = true;                 /* what it says was judged when it was made */
+    r->change.told = on_told;
+    r->change.told_arg = r;
+}
+
+static void try_again(struct changer *ch, struct rebuild *r)
+{
+    struct name apex = r->change.apex;
+    change_release(&r->change);
+    change_init(&r->change, CHANGE_REBUILD, name_bytes(&apex));
+    ask(r);
+    ch->rebuild.waiting += r->of_start;
+    changer_line_up(ch, &r->change, true);
+}
+
+void changer_again(struct changer *ch, struct bytes apex)
+{
+    struct change *all = ch->again, *c;         /* those that fail at once come into a new list */
+    ch->again = NULL;
+    while ((c = all) != NULL) {
+        all = c->next;
+        if (apex.len == 0 || name_equal(name_bytes(&c->apex), apex)) {
+            try_again(ch, c->told_arg);
+        } else {
+            c->next = ch->again;
+            ch->again = c;
+        }
+    }
+}
+
+void changer_again_drop(struct changer *ch)
+{
+    struct change *c;
+    while ((c = ch->again) != NULL) {
+        ch->again = c->next;
+        rebuild_free(c->told_arg);
+    }
 }
 
 /* The zone's rows decide; these events are done then. */
@@ -121,10 +197,7 @@ static enum err line_up_rebuild(struct changer *ch, struct bytes apex, const str
     if (r == NULL)
         return ERR_NOMEM;
     change_init(&r->change, CHANGE_REBUILD, apex);
-    r->change.author.via = VIA_START;
-    r->change.force = true;                 /* what it says was judged when it was made */
-    r->change.told = on_told;
-    r->change.told_arg = r;
+    ask(r);
     r->ch = ch;
     r->of_start = of_start;
     r->n = n;
@@ -134,6 +207,21 @@ static enum err line_up_rebuild(struct changer *ch, struct bytes apex, const str
     stat_add(&ch->stats.rebuilds, 1);
     changer_line_up(ch, &r->change, true);     /* what waits builds on it */
     return OK;
+}
+
+/* The outbox still has the events of these: it is asked anew. */
+static void drop_replayed(struct changer *ch)
+{
+    struct change **at = &ch->again, *c;
+    while ((c = *at) != NULL) {
+        const struct rebuild *r = c->told_arg;
+        if (r->of_start) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        rebuild_free(c->told_arg);
+    }
 }
 
 /* --- one zone's events ------------------------------------------------------------------------------------------------------ */
@@ -194,13 +282,17 @@ static enum err build_zone(struct replay *r, const struct event *e, size_t n, st
 {
     struct draft_with with = { .txn = r->txn, .view = r->ch->view, .via = VIA_START };
     struct bytes apex = name_bytes(&e->apex);
+    struct zone_header h = { .state = 0 };
     struct zone_row row;
     struct draft *d = NULL;
     enum err err = source_zone(r->txn, apex, &row);
     *later = err == OK && !are_rows(e, n);
     if (err == ERR_NOTFOUND) {
-        err = e[n - 1].kind == EVENT_GONE ? zone_withdraw(apex, r->ch->view, ops, r->fault) : OK;
-        return err == ERR_NOTFOUND ? OK : err;
+        if (e[n - 1].kind != EVENT_GONE || (err = zone_header_get(apex, r->ch->view, &h)) == ERR_NOTFOUND)
+            return OK;
+        if (err == OK && h.kind == ZONE_FILE)           /* it came behind that */
+            return OK;
+        return zone_withdraw(apex, r->ch->view, ops, r->fault);
     }
     if (err != OK || *later || (err = draft_open(&d, apex, &with, r->fault)) != OK)
         return err == ERR_NOTNOW ? OK : err;            /* a file's, by now */
@@ -270,6 +362,7 @@ MUST_USE enum err changer_settle(struct changer *ch, struct fault *fault)
     if (err == OK || err == ERR_NOTNOW)
         err = ch->done_n > 0 ? changer_tidy(ch, &left, fault) : OK;
     arena_init(&r.arena);
+    drop_replayed(ch);
     if (err == OK)
         err = source_begin(ch->o.source, SOURCE_READ, &r.txn, fault);
     if (err == OK)
@@ -312,6 +405,13 @@ static enum err mark_behind(struct changer *ch, struct fault *fault)
     return err;
 }
 
+static void log_skipped(const struct zone_row *row, const char *text)
+{
+    char zone[NAME_TEXT_MAX], quoted[NAME_TEXT_MAX + 16], why[FAULT_TEXT_MAX + 64];
+    log_error("zone.rebuild", "zone=%s err=%s next=\"the store keeps what it has\"",
+              log_quote(quoted, sizeof quoted, name_text(zone, sizeof zone, name_bytes(&row->apex))), log_quote(why, sizeof why, text));
+}
+
 /* The next zones with rows. */
 static enum err rebuild_some(struct changer *ch, struct fault *fault)
 {
@@ -328,6 +428,11 @@ static enum err rebuild_some(struct changer *ch, struct fault *fault)
         err = settings_read(row.settings, &arena, &settings, fault);
         if (err == OK && settings.kind == ZONE_NATIVE)
             err = line_up_rebuild(ch, name_bytes(&row.apex), NULL, 0, true);
+        if (err != OK && err != ERR_NOMEM) {            /* the others need not wait for this one */
+            log_skipped(&row, fault_text(fault, err));
+            ch->rebuild.failed = true;
+            err = OK;
+        }
         settings_release(&settings);
         arena_reset(&arena);
     }
@@ -341,8 +446,10 @@ MUST_USE enum err changer_start(struct changer *ch, struct fault *fault)
 {
     bool behind = false;
     enum err err = is_behind(ch, &behind);
-    if (err == OK && behind)
+    if (err == OK && behind) {
+        ch->rebuild.more = true;            /* not level, should something be tidied up now */
         err = mark_behind(ch, fault);
+    }
     if (err == OK)
         err = changer_settle(ch, fault);
     if (err == OK && behind)

@@ -41,7 +41,7 @@ struct core {
     struct queue *queue;
     struct source *source;          /* DIR/records */
     struct changer *changer;
-    struct core_dns *dns;           /* core.dns; NULL: not configured */
+    struct core_dns *_Atomic dns;           /* core.dns; NULL: not configured */
     struct zones *zones;
     struct core_fleet *fleet;       /* who has what; core_fleet.h */
     struct http *http;

@@ -2,6 +2,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "builder/replays.h"
+#include "builder/core_out.h"
+#include "builder/notify.h"
 #include "builder/seal.h"
 #include "builder/update.h"
 #include "wire/query.h"
@@ -15,6 +18,7 @@
 #define BUCKETS 256
 #define RCODES 17
 #define LOG_BURST 5
+#define TRANSFER_THREADS 2             /* so that a large zone does not keep small ones waiting */
 
 /* An UPDATE whose change is being made. */
 struct pending {
@@ -37,8 +41,10 @@ struct desk {
     struct answerer *answerer, *blank;
     bool viewing;
     struct policies *policies;
+    struct out_desk out;
+    struct replays *replays;
     struct answer_counters answers;
-    stat_count updates[RCODES], twice, failed_seals, in_flight_bytes, in_flight;
+    stat_count updates[RCODES], twice, replayed, failed_seals, in_flight_bytes, in_flight, notified, notify_refused;
     struct log_brake brake;
     struct pending *buckets[BUCKETS];
     uint8_t bare[ANSWER_MAX];           /* a signed question without its TSIG */
@@ -87,12 +93,12 @@ static const char *client_text(const struct asker *from, char *out, size_t cap)
     return out;
 }
 
-static void tell_refused(struct desk *k, const struct asker *from, struct bytes zone, uint16_t rcode, const char *why)
+static void tell_refused(struct desk *k, const char *event, const struct asker *from, struct bytes zone, uint16_t rcode, const char *why)
 {
     char name[NAME_TEXT_MAX], client[NET_TEXT_MAX], quoted[700];
     unsigned held;
     if (log_brake_pass(&k->brake, clock_mono_ms(), LOG_BURST, &held))
-        log_warn("update.refused", "zone=%s from=%s port=%u rcode=%s err=%s held=%u", name_text(name, sizeof name, zone),
+        log_warn(event, "zone=%s from=%s port=%u rcode=%s err=%s held=%u", name_text(name, sizeof name, zone),
                  client_text(from, client, sizeof client), from->port, update_rcode_text(rcode), log_quote(quoted, sizeof quoted, why),
                  held);
 }
@@ -121,6 +127,26 @@ static size_t answer_signed(struct desk *k, struct bytes msg, const struct query
     return n > 0 && seal_sign(seal, &reply, clock_wall_ms() / 1000) == OK ? reply.len : 0;
 }
 
+static size_t take_transfer(struct desk *k, struct bytes msg, const struct query *q, const struct asker *from, uint8_t *out)
+{
+    struct fault fault = { "" };
+    struct seal seal = { .present = false };
+    const char *why = "its TSIG is not good";
+    size_t n = 0;
+    uint16_t rcode = !q->has_tsig ? RCODE_NOERROR : seal_open(&seal, k->policies, msg, q->tsig_at, clock_wall_ms() / 1000, &fault);
+    if (rcode != RCODE_NOERROR)
+        stat_add(&k->failed_seals, 1);
+    else
+        rcode = out_begin(&k->out, k->viewing ? k->view : NULL, msg, q, from, &seal, &why);
+    if (rcode != RCODE_NOERROR) {
+        struct bytes question = { msg.ptr + DNS_HEADER_LEN, q->question_len };
+        tell_refused(k, "transfer.refused", from, q->qname, rcode, why);
+        n = put_reply(&(struct short_reply){ q->id, q->flags, rcode, question, q->has_edns }, &seal, out);
+    }
+    seal_release(&seal);
+    return n;
+}
+
 static size_t take_query(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out)
 {
     struct answer_from f = answer_from(from);
@@ -129,6 +155,8 @@ static size_t take_query(struct desk *k, struct bytes msg, const struct asker *f
     struct query q;
     size_t n;
     enum query_verdict v = query_read(msg, &q);
+    if (v == QUERY_ANSWER && out_is(&q, from))
+        return take_transfer(k, msg, &q, from, out);
     if (!q.has_tsig || (v != QUERY_ANSWER && v != QUERY_EMPTY))
         return answer(k->viewing ? k->answerer : k->blank, msg, &f, out, ANSWER_MAX);
     uint16_t rcode = seal_open(&seal, k->policies, msg, q.tsig_at, clock_wall_ms() / 1000, &fault);
@@ -141,6 +169,35 @@ static size_t take_query(struct desk *k, struct bytes msg, const struct asker *f
     }
     seal_release(&seal);
     return n;
+}
+
+/* --- NOTIFY --------------------------------------------------------------------------------------------------------------- */
+/* Nothing is believed but that somebody should look: strangers are told that they are, and signed ones must have signed well. */
+static size_t take_notify(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out)
+{
+    struct fault fault = { "" };
+    struct seal seal = { .present = false };
+    struct notify n;
+    struct query q;
+    enum err err = notify_read(msg, &n);
+    uint16_t rcode = err == ERR_NOTFOUND ? RCODE_NOTIMP : err != OK ? RCODE_FORMERR : RCODE_NOERROR;
+    if (query_read(msg, &q) == QUERY_DROP)
+        return 0;
+    if (rcode == RCODE_NOERROR && q.has_tsig)
+        rcode = seal_open(&seal, k->policies, msg, q.tsig_at, clock_wall_ms() / 1000, &fault);
+    stat_add(&k->failed_seals, rcode == RCODE_NOTAUTH);
+    if (rcode == RCODE_NOERROR) {
+        struct bytes key = { NULL, 0 };
+        if (seal.present)
+            key = name_bytes(&seal.tsig.key);
+        bool heard = secondary_notified(k->o.secondary, name_bytes(&n.apex), peer_bytes(&from->client), key, n.has_serial, n.serial);
+        rcode = heard ? RCODE_NOERROR : RCODE_REFUSED;
+    }
+    stat_add(rcode == RCODE_NOERROR ? &k->notified : &k->notify_refused, 1);
+    struct wr w = { out, notify_answer(msg, rcode, out, ANSWER_MAX), ANSWER_MAX, false };
+    size_t len = w.len > 0 && seal.present ? (seal_sign(&seal, &w, clock_wall_ms() / 1000) == OK ? w.len : 0) : w.len;
+    seal_release(&seal);
+    return len;
 }
 
 /* --- updates in flight --------------------------------------------------------------------------------------------------- */
@@ -252,8 +309,9 @@ static uint16_t admit(struct desk *k, struct pending *p, const char **why)
     struct bytes apex = name_bytes(&p->update.zone);
     enum err err = policies_zone(k->policies, apex, &z, &fault);
     if (err == ERR_NOTFOUND) {
-        *why = "the zone is not edited here: its records come from a file";
-        return is_stored(k, apex) ? RCODE_REFUSED : RCODE_NOTAUTH;
+        bool stored = is_stored(k, apex);
+        *why = stored ? "the zone is not edited here: its records come from a file" : "there is no such zone";
+        return stored ? RCODE_REFUSED : RCODE_NOTAUTH;
     }
     *why = "the records cannot be read";
     if (err != OK)
@@ -296,7 +354,7 @@ static uint16_t judge(struct desk *k, struct pending *p)
         rcode = seal_open(&p->seal, k->policies, p->msg, u->tsig_at, clock_wall_ms() / 1000, &fault);
     if (rcode != RCODE_NOERROR) {
         stat_add(&k->failed_seals, 1);
-        tell_refused(k, &p->from, name_bytes(&u->zone), rcode, fault.text[0] != '\0' ? fault.text : "its TSIG is not good");
+        tell_refused(k, "update.refused", &p->from, name_bytes(&u->zone), rcode, fault.text[0] != '\0' ? fault.text : "its TSIG is not good");
         return rcode;
     }
     if (read != RCODE_NOERROR)
@@ -311,13 +369,24 @@ static uint16_t judge(struct desk *k, struct pending *p)
         rcode = RCODE_SERVFAIL;
     }
     if (rcode != RCODE_NOERROR)
-        tell_refused(k, &p->from, name_bytes(&u->zone), rcode, why);
+        tell_refused(k, "update.refused", &p->from, name_bytes(&u->zone), rcode, why);
     return rcode;
 }
 
 static void count_update(struct desk *k, uint16_t rcode)
 {
     stat_add(&k->updates[rcode < RCODES ? rcode : RCODE_SERVFAIL], 1);
+}
+
+/* Was this very message made before, or is it being made? Then *rcode is what its sender hears: what the first one brought, or
+ * SERVFAIL as long as that is not known. */
+static bool is_replay(struct desk *k, struct pending *p, uint16_t *rcode)
+{
+    uint16_t first = RCODE_NOERROR;
+    enum replay r = p->seal.present ? replays_look(k->replays, &p->seal.tsig, clock_wall_ms() / 1000, &first) : REPLAY_NEW;
+    *rcode = r == REPLAY_BEING_MADE ? RCODE_SERVFAIL : first;
+    stat_set(&k->replayed, stat_get(&k->replayed) + (r != REPLAY_NEW));
+    return r != REPLAY_NEW;
 }
 
 static size_t take_update(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out, bool *taken)
@@ -331,7 +400,7 @@ static size_t take_update(struct desk *k, struct bytes msg, const struct asker *
     if (p == NULL)
         return 0;
     uint16_t rcode = judge(k, p);
-    if (rcode != RCODE_NOERROR) {
+    if (rcode != RCODE_NOERROR || is_replay(k, p, &rcode)) {
         size_t n = update_reply(&p->update, rcode, &p->seal, out);
         count_update(k, rcode);
         pending_free(p);
@@ -354,7 +423,7 @@ static void tell_end(struct desk *k, const struct pending *p, uint16_t rcode)
     const struct change_result *r = &p->change.result;
     if (rcode == RCODE_NOERROR || (r->end == CHANGE_REFUSED && p->update.rcode != RCODE_NOERROR && rcode != RCODE_REFUSED))
         return;                                 /* prerequisites that do not hold are no event */
-    tell_refused(k, &p->from, name_bytes(&p->update.zone), rcode,
+    tell_refused(k, "update.refused", &p->from, name_bytes(&p->update.zone), rcode,
                  r->complaints.errors_n > 0 ? r->complaints.errors[0].text : fault_text(&r->fault, r->err));
 }
 
@@ -363,6 +432,8 @@ static void end(struct desk *k, struct pending *p, uint8_t *out)
     uint16_t rcode = update_rcode(&p->update, &p->change.result);
     tell_end(k, p, rcode);
     count_update(k, rcode);
+    if (p->seal.present)
+        replays_end(k->replays, &p->seal.tsig, rcode);
     unkeep(k, p);
     size_t n = update_reply(&p->update, rcode, &p->seal, out);
     if (p->from.fd >= 0 || p->from.conn != NULL)
@@ -382,6 +453,7 @@ void desk_done(struct desk *k)
         end(k, p, k->bare);
         p = next;
     }
+    out_ready(&k->out, k->bare);
 }
 
 void desk_forget(struct desk *k, const void *conn)
@@ -419,7 +491,8 @@ size_t desk_take(struct desk *k, struct bytes msg, const struct asker *from, uin
     }
     switch ((flags & DNS_OPCODE) >> DNS_OPCODE_SHIFT) {
     case OPCODE_UPDATE: return take_update(k, msg, from, out, taken);
-    default:            return take_query(k, msg, from, out);           /* NOTIFY, AXFR, IXFR: not served, and told so */
+    case OPCODE_NOTIFY: return take_notify(k, msg, from, out);
+    default:            return take_query(k, msg, from, out);           /* what is not served is told so */
     }
 }
 
@@ -435,10 +508,13 @@ MUST_USE enum err desk_open(struct desk **out, const struct desk_options *o, str
     (void)pthread_mutex_init(&k->lock, NULL);
     enum err err = view_open(o->store, &k->view, fault);
     if (err != OK || (err = answerer_open(&k->answerer, k->view, &ao)) != OK || (err = answerer_open(&k->blank, NULL, &ao)) != OK
-        || (err = policies_open(&k->policies, o->source)) != OK) {
+        || (err = policies_open(&k->policies, o->source)) != OK || (err = replays_open(&k->replays, REPLAYS_PLACES)) != OK
+        || (err = transfers_open(&k->out.transfers, &(struct transfers_options){ o->store, o->bell_fd, TRANSFER_THREADS }, fault)) != OK) {
         desk_close(k);
         return err;
     }
+    k->out.policies = k->policies;
+    k->out.o = &k->o;
     *out = k;
     return OK;
 }
@@ -447,7 +523,9 @@ void desk_close(struct desk *k)
 {
     if (k == NULL)
         return;
+    transfers_close(k->out.transfers);
     policies_close(k->policies);
+    replays_close(k->replays);
     answerer_close(k->answerer);
     answerer_close(k->blank);
     view_close(k->view);
@@ -468,11 +546,19 @@ void desk_metrics(const struct desk *k, struct stat_page *p)
     stat_value(p, "azoth_core_dns_updates_waiting", NULL, stat_get(&k->in_flight));
     stat_head(p, "azoth_core_dns_repeats_total", "counter", "datagrams that repeated an UPDATE that was being made");
     stat_value(p, "azoth_core_dns_repeats_total", NULL, stat_get(&k->twice));
+    stat_head(p, "azoth_core_dns_replays_total", "counter", "signed UPDATEs that came again and were not made again");
+    stat_value(p, "azoth_core_dns_replays_total", NULL, stat_get(&k->replayed));
     stat_head(p, "azoth_core_dns_tsig_refused_total", "counter", "messages whose TSIG was not good");
     stat_value(p, "azoth_core_dns_tsig_refused_total", NULL, stat_get(&k->failed_seals));
+    stat_head(p, "azoth_core_dns_notifies_received_total", "counter", "NOTIFY messages of primaries, and of others");
+    stat_value(p, "azoth_core_dns_notifies_received_total", "from=\"primary\"", stat_get(&k->notified));
+    stat_value(p, "azoth_core_dns_notifies_received_total", "from=\"other\"", stat_get(&k->notify_refused));
     stat_head(p, "azoth_core_dns_queries_total", "counter", "messages of other kinds");
     stat_value(p, "azoth_core_dns_queries_total", "proto=\"udp\"", stat_get(&k->answers.queries[ANSWER_UDP]));
     stat_value(p, "azoth_core_dns_queries_total", "proto=\"tcp\"", stat_get(&k->answers.queries[ANSWER_TCP]));
+    transfers_metrics(k->out.transfers, p);
+    stat_head(p, "azoth_core_dns_transfers_refused_total", "counter", "questions for AXFR and IXFR that were refused");
+    stat_value(p, "azoth_core_dns_transfers_refused_total", NULL, stat_get(&k->out.refused));
     stat_head(p, "azoth_core_dns_dropped_total", "counter", "messages that get no reply: too short, responses");
     stat_value(p, "azoth_core_dns_dropped_total", NULL, stat_get(&k->answers.dropped));
 }

@@ -1,7 +1,8 @@
 /* What azoth-core says to DNS messages on core.dns: the middle between its transports (core_dns.h) and those who know.
  *
  *     transport ─► desk_take ─┬─► QUERY ............ dnsfront's answer(), signed when the question was
- *         ▲                   ├─► UPDATE ........... update.h ─► changer ─► [writing thread] ─► desk_done ─► o->reply
+ *         ▲                   ├─► NOTIFY ........... secondary.h
+ *         │                   ├─► UPDATE ........... update.h ─► changer ─► [writing thread] ─► desk_done ─► o->reply
  *         │                   └─► all others ....... NOTIMP, by answer(); AXFR and IXFR are refused there
  *         └── o->reply ◄──────────────────────────────────────────────────────────────────────────────────┘
  *
@@ -12,6 +13,7 @@
 
 #include "base/stat.h"
 #include "builder/change.h"
+#include "builder/secondary.h"
 #include "dnsfront/answer.h"
 #include "dnsfront/listen.h"
 #include "dnsfront/peer.h"
@@ -30,12 +32,17 @@ struct asker {
 };
 
 struct desk;
+struct transfer;
 struct desk_options {
     struct store *store;
     struct source *source;
     struct changer *changer;
+    struct secondary *secondary;        /* hears of NOTIFY; the same thread's */
     int bell_fd;                        /* an eventfd: rings when there is something for desk_done */
     void (*reply)(void *arg, const struct asker *to, struct bytes msg);     /* in desk_done */
+    /* x is for this connection, and has messages to be taken (transfers.h) and ended: in desk_take for the first time, in desk_done
+     * when there are more. */
+    void (*transfer)(void *arg, const struct asker *to, struct transfer *x);
     void *arg;
 };
 MUST_USE enum err desk_open(struct desk **out, const struct desk_options *o, struct fault *fault);
@@ -47,7 +54,7 @@ void desk_begin(struct desk *k);
 void desk_end(struct desk *k);
 /* The reply's length; 0: none now. *taken: one comes later, through o->reply. out: room for ANSWER_MAX. */
 size_t desk_take(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out, bool *taken);
-/* Replies to all changes that were told. */
+/* Replies to all changes that were told; transfers that have more. */
 void desk_done(struct desk *k);
 /* The connection is gone: what is in flight for it gets no reply. */
 void desk_forget(struct desk *k, const void *conn);

@@ -81,6 +81,8 @@ static void on_datagrams(evutil_socket_t fd, short what, void *arg)
             break;
         if (got == 0 || !unproxy(d, &from, &msg))
             continue;
+        if (core_notify_answer(d->notify, peer_bytes(&from.client), from.port, msg))
+            continue;
         size_t n = desk_take(d->desk, msg, &from, d->out, &taken);
         if (n > 0)
             send_datagram(d, &from, bytes_of(d->out, n));
@@ -104,6 +106,30 @@ static void on_reply(void *arg, const struct asker *to, struct bytes msg)
         send_datagram(d, to, msg);
 }
 
+static void on_transfer(void *arg, const struct asker *to, struct transfer *x) { stream_transfer(arg, to, x); }
+
+/* From whichever socket reaches it: secondaries know us by that address. */
+static void send_notify(void *arg, const struct notify_target *to, struct bytes msg)
+{
+    struct core_dns *d = arg;
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(to->port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(to->port) };
+    bool is4 = to->address.len == 4;
+    memcpy(is4 ? (void *)&v4.sin_addr : (void *)&v6.sin6_addr, to->address.addr, to->address.len);
+    for (size_t i = 0; i < d->sockets_n; i++)
+        if (sendto(d->sockets[i].udp_fd, msg.ptr, msg.len, MSG_DONTWAIT, is4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+                   is4 ? sizeof v4 : sizeof v6) >= 0)
+            return;
+    stat_add(&d->unsent, 1);
+}
+
+void core_dns_changed(struct core_dns *d)
+{
+    uint64_t one = 1;
+    if (d != NULL && !atomic_exchange(&d->changed, true) && write(d->bell_fd, &one, sizeof one) != (ssize_t)sizeof one)
+        log_error("core.dns", "err=\"cannot wake the thread\"");
+}
+
 static void on_bell(evutil_socket_t fd, short what, void *arg)
 {
     struct core_dns *d = arg;
@@ -111,6 +137,8 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     ssize_t n = read(fd, &rings, sizeof rings);
     (void)n, (void)what;
     desk_done(d->desk);
+    if (atomic_exchange(&d->changed, false))
+        core_notify_look(d->notify);
     if (atomic_load(&d->stopping))
         (void)event_base_loopbreak(d->base);
 }
@@ -120,6 +148,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     struct core_dns *d = arg;
     (void)fd, (void)what;
     streams_sweep(d, clock_mono_ms());
+    streams_late(d, clock_mono_ms());
+    core_notify_look(d->notify);
     desk_begin(d->desk);                        /* lets go of a generation that was compacted away */
     desk_end(d->desk);
 }
@@ -157,16 +187,25 @@ static enum err parts_open(struct core_dns *d, struct fault *fault)
     static const struct timeval every = { SWEEP_S, 0 };
     d->base = event_base_new();
     d->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    d->sockets = calloc(d->o.listens, sizeof *d->sockets);
+    d->sockets = calloc(d->o.listens + 1, sizeof *d->sockets);         /* there may be none: a core that only takes zones */
     if (d->base == NULL || d->bell_fd < 0 || d->sockets == NULL)
         return ERR_NOMEM;
     d->bell = event_new(d->base, d->bell_fd, EV_READ | EV_PERSIST, on_bell, d);
     d->sweep = event_new(d->base, -1, EV_PERSIST, on_sweep, d);
     if (d->bell == NULL || d->sweep == NULL || event_add(d->bell, NULL) != 0 || event_add(d->sweep, &every) != 0)
         return ERR_NOMEM;
+    struct secondary_options so = { .base = d->base, .store = d->o.store, .source = d->o.source, .changer = d->o.changer,
+                                    .queue = d->o.queue };
+    enum err err = secondary_open(&d->secondary, &so, fault);
+    if (err != OK)
+        return err;
     struct desk_options o = { .store = d->o.store, .source = d->o.source, .changer = d->o.changer, .bell_fd = d->bell_fd,
-                              .reply = on_reply, .arg = d };
-    enum err err = desk_open(&d->desk, &o, fault);
+                              .secondary = d->secondary,
+                              .reply = on_reply, .transfer = on_transfer, .arg = d };
+    const struct core_notify_options no = { .store = d->o.store, .source = d->o.source, .send = send_notify, .arg = d };
+    err = desk_open(&d->desk, &o, fault);
+    if (err == OK)
+        err = core_notify_open(&d->notify, &no, fault);
     for (size_t i = 0; err == OK && i < d->o.listens; i++)
         err = socket_open(d, d->o.listen[i], fault);
     return err;
@@ -216,6 +255,7 @@ void core_dns_stop(struct core_dns *d)
         log_error("core.dns", "err=\"cannot wake the thread\"");
     (void)pthread_join(d->thread, NULL);
     d->started = false;
+    secondary_stop(d->secondary);
 }
 
 /* What was told since the thread looked last, as far as the kernel takes it at once. */
@@ -250,6 +290,8 @@ void core_dns_close(struct core_dns *d)
             (void)close(s->tcp_fd);
     }
     desk_close(d->desk);
+    core_notify_close(d->notify);
+    secondary_close(d->secondary);
     event_drop(d->bell);
     event_drop(d->sweep);
     if (d->base != NULL)
@@ -269,6 +311,8 @@ void core_dns_metrics(const struct core_dns *d, struct stat_page *p)
         { "azoth_core_dns_unsent_total", "counter", "UDP replies that could not be sent", &d->unsent },
     };
     desk_metrics(d->desk, p);
+    core_notify_metrics(d->notify, p);
+    secondary_metrics(d->secondary, p);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         stat_head(p, rows[i].name, rows[i].kind, rows[i].help);
         stat_value(p, rows[i].name, NULL, stat_get(rows[i].v));

@@ -14,6 +14,7 @@ struct core_dns_options {
     struct store *store;
     struct source *source;
     struct changer *changer;
+    struct queue *queue;
 };
 struct core_dns;
 /* Everything in o is borrowed until core_dns_close. ERR_CONFIG, ERR_NET: a socket cannot be opened. */
@@ -22,6 +23,8 @@ MUST_USE enum err core_dns_open(struct core_dns **out, const struct core_dns_opt
 void core_dns_stop(struct core_dns *d);
 /* Behind changer_close, when all changes were told: their replies are sent. NULL is fine. */
 void core_dns_close(struct core_dns *d);
+/* Any thread: something was committed. */
+void core_dns_changed(struct core_dns *d);
 void core_dns_metrics(const struct core_dns *d, struct stat_page *p);
 
 #endif

@@ -3,6 +3,7 @@
 #include "builder/core_dns_parts.h"
 
 #include "base/clock.h"
+#include "builder/transfers.h"
 #include "wire/proxy.h"
 
 #include <errno.h>
@@ -20,6 +21,8 @@ struct stream {
     uint16_t port;
     uint64_t since_ms;                  /* the last whole message, or bytes taken */
     unsigned updates;                   /* in flight */
+    struct transfer *transfer;          /* that is being sent; further messages wait for its end */
+    bool broken;                        /* it could not be finished */
     bool proxied, eof, paused;          /* proxied: its PROXY header is still to come */
 };
 
@@ -55,6 +58,8 @@ static void stream_close(struct stream *s)
     struct core_dns *d = s->dns;
     if (s->updates > 0)
         desk_forget(d->desk, s);
+    if (s->transfer != NULL)
+        transfer_end(s->transfer);
     leave(s);
     d->streams_n--;
     bufferevent_free(s->bev);
@@ -68,6 +73,23 @@ static void put(struct stream *s, struct bytes msg)
     tcp_put_prefix(prefix, msg.len);
     if (msg.len > 0 && bufferevent_write(s->bev, prefix, sizeof prefix) == 0)
         (void)bufferevent_write(s->bev, msg.ptr, msg.len);
+}
+
+/* As much of the transfer as the client shall have before it takes some. */
+static void send_more(struct stream *s)
+{
+    struct core_dns *d = s->dns;
+    enum err err = OK;
+    size_t n;
+    while (err == OK && untaken(s) < CORE_DNS_AHEAD) {
+        if ((err = transfer_next(s->transfer, d->out, &n)) == OK)
+            put(s, bytes_of(d->out, n));
+    }
+    if (err == OK || err == ERR_AGAIN)
+        return;
+    transfer_end(s->transfer);
+    s->transfer = NULL;
+    s->broken = err != ERR_NOTFOUND;
 }
 
 /* OK: it is behind us. ERR_SHORT: wait for more. ERR_BAD: close. */
@@ -116,7 +138,7 @@ static enum err take_one(struct stream *s)
 
 static bool must_wait(const struct stream *s)
 {
-    return atomic_load(&s->dns->stopping) || untaken(s) > CORE_DNS_PENDING_MAX || s->updates >= CORE_DNS_CONN_UPDATES;
+    return atomic_load(&s->dns->stopping) || s->transfer != NULL || s->broken || untaken(s) > CORE_DNS_PENDING_MAX || s->updates >= CORE_DNS_CONN_UPDATES;
 }
 
 /* true: the stream goes on, and may have more to do. */
@@ -136,8 +158,10 @@ static enum err take_some(struct stream *s)
 
 static void work(struct stream *s)
 {
+    if (s->transfer != NULL)
+        send_more(s);
     enum err err = take_some(s);
-    if (err == ERR_BAD || (s->eof && err == ERR_SHORT && s->updates == 0 && untaken(s) == 0)) {
+    if (err == ERR_BAD || s->broken || (s->eof && err == ERR_SHORT && s->updates == 0 && untaken(s) == 0)) {
         stream_close(s);
         return;
     }
@@ -158,6 +182,14 @@ void stream_reply(struct core_dns *d, const struct asker *to, struct bytes msg)
     touch(s);
     if (s->paused || (s->eof && s->updates == 0))
         bufferevent_trigger(s->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
+void stream_transfer(struct core_dns *d, const struct asker *to, struct transfer *x)
+{
+    struct stream *s = to->conn;
+    (void)d;
+    s->transfer = x;
+    bufferevent_trigger(s->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
 /* --- callbacks --------------------------------------------------------------------------------------------------------------- */
@@ -201,7 +233,7 @@ static bool make_room(struct core_dns *d)
     if (d->streams_n < CORE_DNS_CONNS)
         return true;
     for (struct stream *s = d->first; s != NULL; s = s->next) {
-        if (s->updates == 0) {
+        if (s->updates == 0 && s->transfer == NULL) {
             stream_close(s);
             return true;
         }
@@ -259,7 +291,18 @@ void streams_sweep(struct core_dns *d, uint64_t now_ms)
 {
     for (struct stream *s = d->first, *next; s != NULL && now_ms - s->since_ms >= CORE_DNS_IDLE_MS; s = next) {
         next = s->next;
-        if (s->updates > 0)
+        if (s->updates > 0 || (s->transfer != NULL && untaken(s) == 0))
+            continue;                   /* it waits for us */
+        stat_add(&d->closed_idle, 1);
+        stream_close(s);
+    }
+}
+
+void streams_late(struct core_dns *d, uint64_t now_ms)
+{
+    for (struct stream *s = d->first, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->transfer == NULL || !transfer_is_late(s->transfer, now_ms))
             continue;
         stat_add(&d->closed_idle, 1);
         stream_close(s);

@@ -172,6 +172,7 @@ static void on_data(void *arg)
     struct core *c = arg;
     note_head(c, &c->told);
     core_upkeep_committed(c);
+    core_dns_changed(c->dns);
 }
 
 static void on_writer_ended(void *arg)
@@ -286,8 +287,14 @@ static enum err dns_open(struct core *c, struct fault *fault)
 {
     const struct config_core *f = c->config->core;
     const struct core_dns_options o = { .listen = f->dns_listen, .listens = f->dns_listens, .proxies = f->dns_proxies,
-                                        .proxies_n = f->dns_proxies_n, .store = c->store, .source = c->source, .changer = c->changer };
-    return o.listens == 0 ? OK : core_dns_open(&c->dns, &o, fault);
+                                        .proxies_n = f->dns_proxies_n, .store = c->store, .source = c->source, .changer = c->changer,
+                                        .queue = c->queue };
+    struct core_dns *dns = NULL;
+    enum err err = core_dns_open(&dns, &o, fault);              /* also when nothing listens: secondaries are refreshed there */
+    c->dns = dns;                       /* whole at once for the writing thread, which looks at it */
+    for (size_t i = 0; i < o.listens && err == OK; i++)
+        log_info("core.dns", "listen=%s", o.listen[i]);
+    return err;
 }
 
 static enum err core_open(struct core *c, struct fault *fault)
@@ -343,10 +350,11 @@ static void core_close(struct core *c)
     http_close(c->http);
     if (c->changer != NULL)
         changer_stop(c->changer);       /* its threads push no more jobs */
+    core_dns_stop(c->dns);              /* puts no more changes and jobs */
     queue_close(c->queue);
-    core_dns_stop(c->dns);              /* puts no more changes */
     changer_close(c->changer);          /* the API and core.dns are told of every change before they end */
     core_dns_close(c->dns);
+    c->dns = NULL;
     api_http_close(c->api);
     zones_close(c->zones);
     upkeep_close(c->upkeep);

@@ -27,6 +27,7 @@ static enum err look_at_store(struct draft *d, struct fault *fault)
     if (err != OK)
         return fault_set(fault, err, "the zone's header cannot be read: azoth verify tells more");
     d->live = h.state == ZONE_LIVE;
+    d->expired = h.state == ZONE_EXPIRED;
     return OK;
 }
 
@@ -430,6 +431,8 @@ static enum err may_set(const struct draft *d, const struct row *row, struct fau
 {
     if (!d->has_rows && d->with.via != VIA_TRANSFER)
         return fault_set(fault, ERR_NOTNOW, "the zone is a secondary: its records come from its primaries");
+    if (d->expired)
+        return fault_set(fault, ERR_NOTNOW, "the zone has expired: its state is set to live first, or all of it is transferred");
     if (rrtype_is_meta(row->type))
         return fault_set(fault, ERR_REFUSED, "no zone holds records of type %u", row->type);
     if (row->n > 65535)

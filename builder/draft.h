@@ -33,6 +33,7 @@ struct draft {
     struct bytes settings_text;     /* to be stored; ptr NULL: as they were */
     bool has_rows;                  /* native */
     bool live;                      /* the store has data of it */
+    bool expired;                   /* it has data that nothing is to be read from */
     bool gone;                      /* not in the store at all */
     uint32_t serial;                /* live */
     uint32_t serial_after;          /* behind draft_build */

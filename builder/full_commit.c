@@ -28,16 +28,15 @@ MUST_USE enum err full_drop_events(struct full *f, struct source_txn *t, struct 
         if (err != OK && err != ERR_NOTFOUND)
             return err;
     }
-    return f->done_n > 0 ? source_mark_put(t, &f->done_at, fault) : OK;
+    return OK;
 }
 
 /* The zone is in the store: its event goes now, in a transaction of its own. One that cannot be dropped stays, and costs no
- * more than a build at the next start. */
-static void event_done(struct full *f, uint64_t number, const struct change_result *r)
+ * more than a build at the next start. The source's mark is the changer's: it knows whether all zones are level. */
+static void event_done(struct full *f, uint64_t number)
 {
     struct source_txn *t = NULL;
     struct fault fault = { "" };
-    f->done_at = (struct source_mark){ r->epoch, r->seq };
     if (done_add(f, number) != OK || source_begin(f->with->source, SOURCE_WRITE, &t, &fault) != OK)
         return;
     enum err err = full_drop_events(f, t, &fault);
@@ -175,7 +174,7 @@ static void commit(struct build *b)
     struct source_txn *t = NULL;
     struct fault fault = { "" };
     uint64_t event = 0, seq = r->seq, id = b->fresh_id;
-    bool writes = writes_source(b);
+    bool writes = writes_source(b), unknown = false;
     enum err err = writes ? source_begin(f->with->source, SOURCE_WRITE, &t, &fault) : OK;
     if (err == OK && writes)
         err = write_source(b, t, &event, &fault);
@@ -185,12 +184,14 @@ static void commit(struct build *b)
         err = source_commit(t, &fault);
         t = NULL;
         f->done_n = err == OK ? 0 : f->done_n;
+        unknown = err != OK && source_is_broken(f->with->source);
     }
     if (err != OK) {
         source_abort(t);
         commit_drop(f->with->committer);
         b->fresh_id = id;
         (void)build_fail(b, err, &fault);
+        r->end = unknown ? CHANGE_UNKNOWN : r->end;
         return;
     }
     b->fresh_id = 0;                /* the zone points there */
@@ -200,7 +201,7 @@ static void commit(struct build *b)
     r->seq = seq;
     r->epoch = commit_epoch(f->with->committer);
     if (writes)
-        event_done(f, event, r);
+        event_done(f, event);
 }
 
 /* --- the job -------------------------------------------------------------------------------------------------------- */
@@ -218,11 +219,15 @@ static enum err still_free(struct build *b)
 static enum err make_sure(struct build *b, bool *again)
 {
     struct fault fault = { "" };
+    uint8_t header[sizeof b->header_hash];
     bool same = false;
     *again = false;
-    enum err err = around_same(&b->around, name_bytes(&b->apex), b->view, &same, &fault);
+    enum err err = build_header_hash(b, header, &fault);
+    if (err == OK)
+        err = around_same(&b->around, name_bytes(&b->apex), b->view, &same, &fault);
     if (err != OK)
         return build_fail(b, err, &fault);
+    same = same && memcmp(header, b->header_hash, sizeof header) == 0;
     if (same)
         return OK;
     if (++b->tries < FULL_TRIES) {
@@ -238,7 +243,9 @@ void build_commit(struct build *b)
     struct full *f = b->full;
     struct fault fault = { "" };
     bool again = false;
-    enum err err = view_begin(b->view);
+    enum err err = commit_settle(f->with->committer, &fault);   /* else it came with commit_stage, behind the view */
+    if (err == OK || err == ERR_NOTNOW)
+        err = view_begin(b->view);
     if (err != OK) {
         (void)build_fail(b, err, &fault);
         full_end(f, b);

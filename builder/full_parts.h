@@ -35,6 +35,7 @@ struct build {
     struct zone own;
     struct op_list ops;
     struct around around;
+    uint8_t header_hash[32];        /* of the zone's header, as it was for the ops */
     struct view *view;
     /* what is done about rows */
     uint64_t fresh_id;              /* 0: none yet */
@@ -63,7 +64,6 @@ struct full {
     atomic_bool stop;               /* the same, for those at work */
     /* of the writing thread */
     uint64_t *done; size_t done_n, done_cap;    /* events whose zones are in the store: dropped with the next transaction */
-    struct source_mark done_at;                 /* the position of the newest of them */
     unsigned threads;
     pthread_t thread[FULL_THREADS];
 };
@@ -82,6 +82,8 @@ enum err build_fail(struct build *b, enum err err, const struct fault *fault);
 /* --- full_prepare.c: in a thread of its own, or again in the writing one -------------------------------------------- */
 /* What is asked for can be done, and how: the result says no otherwise. */
 MUST_USE enum err build_prepare(struct build *b);
+/* The zone itself moves only when what nobody knew of comes true. view: begun. */
+MUST_USE enum err build_header_hash(const struct build *b, uint8_t out[32], struct fault *fault);
 /* The ops on the view's newest state. view: begun. */
 MUST_USE enum err build_ops(struct build *b);
 /* Nothing is to be committed: a dry run, or there is nothing to do. */

@@ -6,6 +6,7 @@
 #include "builder/records.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 static enum err store_failed(struct build *b, enum err err, const char *what)
@@ -68,6 +69,8 @@ static enum err judge_kind(struct build *b)
     if (!b->has_row && !is_stored(b))
         return build_refuse(b, ERR_NOTFOUND, "no such zone");
     b->kind = b->has_row ? b->settings.kind : b->header.kind;
+    if (c->kind == CHANGE_REBUILD && b->header.state == ZONE_EXPIRED)
+        return build_refuse(b, ERR_NOTNOW, "the zone has expired: it comes back with the next transfer from its primaries");
     if (c->kind == CHANGE_WHOLE && (!b->has_row || b->kind == ZONE_FILE))
         return build_refuse(b, ERR_NOTNOW, "the zone is of kind file: its records come from its file");
     return OK;
@@ -217,9 +220,25 @@ static enum err build_whole(struct build *b, struct fault *fault)
     return err != OK ? err : build_zone(b, fault);
 }
 
+MUST_USE enum err build_header_hash(const struct build *b, uint8_t out[32], struct fault *fault)
+{
+    uint8_t buf[RRKEY_MAX];
+    struct wr key = wr_over(buf, sizeof buf);
+    struct bytes value = { 0 };
+    enum err err = rrkey_write(name_bytes(&b->apex), RRSLOT_ZONE, &key);
+    if (err == OK && (err = view_get(b->view, dns_namespace, wr_done(&key), &value)) == ERR_NOTFOUND)
+        err = OK;
+    if (err != OK)
+        return fault_set(fault, err, "cannot read the zone's header");
+    (void)crypto_generichash(out, 32, value.ptr, value.len, NULL, 0);
+    return OK;
+}
+
 static enum err make_ops(struct build *b, struct fault *fault)
 {
     enum err err = around_take(&b->around, name_bytes(&b->apex), b->view, fault);
+    if (err == OK)
+        err = build_header_hash(b, b->header_hash, fault);
     if (err != OK)
         return err;
     op_list_restart(&b->ops);

@@ -1,6 +1,7 @@
 /* The journal in the notes beside the log: one note for each zone and transaction. */
 #include "builder/journal_parts.h"
 
+#include "base/clock.h"
 #include "builder/build.h"
 #include "builder/serial.h"
 
@@ -128,7 +129,7 @@ MUST_USE enum err journal_note(struct committer *c, struct view *v, struct bytes
     if (err == OK && !t.e.whole)
         err = note_keys(&t);
     t.e.keys = t.keys;
-    t.e.time_ms = commit_time_ms(c);
+    t.e.time_ms = clock_wall_ms();      /* for people: core time may be ahead of the clock for a while after a crash */
     if (err != OK)
         (void)fault_set(fault, err, "cannot write the journal: %s", err_text(err));
     else if (t.e.whole || t.e.n > 0)

@@ -272,7 +272,9 @@ enum err load_zones(struct committer *c, struct store *s, const struct load_zone
         return ERR_NOMEM;
     *l = (struct loader){ .c = c, .crew = store_crew(s), .zones = zones, .n = n, .o = o, .told = told, .arg = arg };
     op_list_init(&l->ops);
-    enum err err = view_open(s, &l->view, fault);
+    enum err err = commit_settle(c, fault);         /* else it came with commit_stage, behind the view */
+    if (err == OK || err == ERR_NOTNOW)
+        err = view_open(s, &l->view, fault);
     if (err == OK && o->strict)
         err = round_of(l, true, fault);
     if (err == OK)

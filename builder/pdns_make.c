@@ -247,8 +247,8 @@ static bool read_settings(struct pdns *p, const json_t *o, const char *kind, uin
     settings_release(&s);
     if (err == OK)
         return true;
-    if (err == ERR_REFUSED)
-        return (void)pdns_refuse(p, "%s", fault_text(&fault, err)), false;
+    if (err == ERR_REFUSED || err == ERR_LIMIT)
+        return (void)pdns_refuse(p, "%s", err == ERR_LIMIT ? "The settings are too long" : fault_text(&fault, err)), false;
     return (void)pdns_failed(p, err, &fault), false;
 }
 

@@ -13,11 +13,19 @@ static const struct { const char *kind; unsigned may; } kinds[] = {
     { "TSIG-ALLOW-DNSUPDATE", SHOWN | CHANGED },
 };
 
+/* Bytes that no JSON can say are no kind. */
+static bool is_text(const char *kind)
+{
+    json_t *v = json_string(kind);
+    json_decref(v);
+    return v != NULL;
+}
+
 static bool is_kind(const char *kind, unsigned *may)
 {
     *may = SHOWN | CHANGED;
     if (strncmp(kind, "X-", 2) == 0)
-        return true;
+        return is_text(kind);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kinds[i].kind, kind) == 0)
             return *may = kinds[i].may, true;

@@ -136,11 +136,11 @@ static bool read_back(struct pdns *p, const struct pdns_edit *e, const char *tex
 }
 
 /* A name in it without its final dot would be taken as relative to something. */
-static bool is_absolute(struct pdns *p, uint16_t type, const char *text, struct bytes rdata)
+static bool is_absolute(uint16_t type, const char *text, struct bytes rdata)
 {
     static const uint8_t other[] = "\x09invalid-x";
-    uint8_t *again = arena_take(&p->c->arena, RDATA_MAX);
-    struct wr w = wr_over(again, again != NULL ? RDATA_MAX : 0);
+    uint8_t again[RDATA_MAX];           /* not the call's memory: there may be a hundred thousand of them */
+    struct wr w = wr_over(again, sizeof again);
     return rdata_from_text(type, bytes_of_text(text), bytes_of(other, sizeof other), &w, NULL) == OK
            && bytes_equal(wr_done(&w), rdata);
 }
@@ -175,7 +175,7 @@ static bool read_content(struct pdns *p, const json_t *o, const struct pdns_edit
     if (has_one_text(e->row.type)) {
         if (!read_back(p, e, text, wr_done(&w)))
             return false;
-    } else if (!is_absolute(p, e->row.type, text, wr_done(&w))) {
+    } else if (!is_absolute(e->row.type, text, wr_done(&w))) {
         return content_wrong(p, e, text, "a name has no final dot");
     }
     *out = arena_copy(&p->c->arena, wr_done(&w));

@@ -34,6 +34,9 @@ void policies_key_give(struct policy_key *key)
 static void zone_free(struct policy_zone *z)
 {
     free(z->update_acl);
+    free(z->transfer_acl);
+    free(z->transfer_keys);
+    free(z->notify);
     free(z);
 }
 
@@ -88,7 +91,7 @@ static enum err fill_key(struct policy_key *key, const struct tsig_key_row *row,
 {
     key->key.name = row->name;
     if (tsig_hash_of_text(row->algorithm, &key->key.hash) != OK)
-        return fault_set(fault, ERR_BAD, "a TSIG key's algorithm is not known");
+        return fault_set(fault, ERR_NOTFOUND, "the key's algorithm is not one of ours");     /* hmac-md5, of PowerDNS's API */
     key->key.secret = arena_copy(&key->arena, row->secret);
     if (key->key.secret.ptr == NULL)
         return ERR_NOMEM;
@@ -135,6 +138,37 @@ MUST_USE enum err policies_key(struct policies *k, struct bytes name, struct pol
 }
 
 /* --- zones --------------------------------------------------------------------------------------------------------------- */
+#define KEY_PREFIX "key:"
+
+static enum err fill_transfer(struct policy_zone *z, const struct text_list *l, struct fault *fault)
+{
+    if (l->n == 0)
+        return OK;
+    z->transfer_acl = calloc(l->n, sizeof *z->transfer_acl);
+    z->transfer_keys = calloc(l->n, sizeof *z->transfer_keys);
+    if (z->transfer_acl == NULL || z->transfer_keys == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < l->n; i++) {
+        const char *text = l->v[i];
+        bool key = strncmp(text, KEY_PREFIX, sizeof KEY_PREFIX - 1) == 0;
+        struct bytes name = bytes_of_text(key ? text + sizeof KEY_PREFIX - 1 : "");
+        if (key ? name_from_text(name, (struct bytes){ 0 }, &z->transfer_keys[z->transfer_keys_n++]) != OK
+                : net_parse(text, &z->transfer_acl[z->transfer_acl_n++]) != OK)
+            return fault_set(fault, ERR_BAD, "transfer_acl: %s is neither a network nor a key", text);
+    }
+    return OK;
+}
+
+static enum err fill_notify(struct policy_zone *z, const struct text_list *l, struct fault *fault)
+{
+    if (l->n > 0 && (z->notify = calloc(l->n, sizeof *z->notify)) == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < l->n; i++)
+        if (notify_target_parse(l->v[i], &z->notify[z->notify_n++]) != OK)
+            return fault_set(fault, ERR_BAD, "notify: %s is no address", l->v[i]);
+    return OK;
+}
+
 static enum err fill_zone(struct policy_zone *z, const struct zone_row *row, struct arena *a, struct fault *fault)
 {
     struct zone_settings s;
@@ -147,6 +181,10 @@ static enum err fill_zone(struct policy_zone *z, const struct zone_row *row, str
     for (size_t i = 0; err == OK && i < n; i++)
         if ((err = net_parse(s.update_acl.v[i], &z->update_acl[z->update_acl_n++])) != OK)
             err = fault_set(fault, ERR_BAD, "update_acl: %s is no network", s.update_acl.v[i]);
+    if (err == OK)
+        err = fill_transfer(z, &s.transfer_acl, fault);
+    if (err == OK)
+        err = fill_notify(z, &s.notify, fault);
     settings_release(&s);
     return err;
 }

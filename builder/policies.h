@@ -4,6 +4,7 @@
 #define AZOTH_BUILDER_POLICIES_H
 
 #include "base/net.h"
+#include "builder/notifier.h"
 #include "builder/rights.h"
 #include "builder/settings.h"
 #include "builder/source.h"
@@ -20,6 +21,9 @@ struct policy_zone {
     struct name apex;
     enum zone_kind kind;
     struct net *update_acl; size_t update_acl_n;
+    struct net *transfer_acl; size_t transfer_acl_n;    /* networks that may take the zone, and names of keys that may */
+    struct name *transfer_keys; size_t transfer_keys_n;
+    struct notify_target *notify; size_t notify_n;      /* who is told of changes */
     struct policy_zone *next;
 };
 

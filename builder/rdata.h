@@ -22,6 +22,11 @@ MUST_USE enum err rdata_scan_ldns(struct scan *s, enum scan_got got, const struc
                                   struct bytes origin, struct wr *out, struct fault *why);
 /* LOC from its words. NULL, or what is wrong. */
 const char *loc_read(const struct token *words, unsigned n, struct wr *out);
+/* RDATA as it stands in a message, appended to out with its names uncompressed: in the types of RFC 1035 they may be compressed,
+ * in some others old senders do (RFC 3597 section 4). rdata: borrowed from msg. ERR_BAD: not RDATA of this type, or longer than
+ * RDATA_MAX. A buffer of RDATA_UNPACKED_MAX bytes always does. */
+#define RDATA_UNPACKED_MAX (RDATA_MAX + 2 * NAME_MAX_LEN)
+MUST_USE enum err rdata_unpack(uint16_t type, struct bytes rdata, struct bytes msg, struct wr *out);
 /* What can be said about RDATA in wire form without ldns; UNSURE: ask ldns too. */
 enum rdata_verdict { RDATA_UNSURE, RDATA_RIGHT, RDATA_WRONG };
 enum rdata_verdict rdata_wire(uint16_t type, struct bytes rdata);

@@ -1,5 +1,6 @@
-/* RDATA in wire form of the types that ldns judges wrongly: it lets pass what no parameter list, prefix or PSDN address may
- * be, takes NSAP-PTR for a string, and refuses values and bitmaps that may be empty. */
+/* RDATA in wire form: of the types that ldns judges wrongly (it lets pass what no parameter list, prefix or PSDN address may
+ * be, takes NSAP-PTR for a string, and refuses values and bitmaps that may be empty), and of those that most records have,
+ * which need not wait for it; out of messages. */
 #include "builder/rdata.h"
 
 enum { MANDATORY = 0, ALPN = 1, NO_DEFAULT_ALPN = 2, PORT = 3, IPV4HINT = 4, IPV6HINT = 6, DOHPATH = 7 };
@@ -121,9 +122,57 @@ static bool good_nsap_ptr(struct bytes rdata)
     return name_read(&r, &name) == OK && rd_done(&r);
 }
 
+/* `skip` bytes, `names` names, `tail` bytes, nothing more. */
+static bool good_names(struct bytes rdata, unsigned skip, unsigned names, unsigned tail)
+{
+    struct rd r = rd_over(rdata);
+    struct bytes name;
+    (void)rd_take(&r, skip);
+    for (; names > 0; names--)
+        if (name_read(&r, &name) != OK)
+            return false;
+    (void)rd_take(&r, tail);
+    return rd_done(&r);
+}
+
+static bool good_strings(struct bytes rdata)
+{
+    struct rd r = rd_over(rdata);
+    while (rd_left(&r) > 0)
+        (void)rd_take(&r, rd_u8(&r));
+    return rdata.len > 0 && !r.bad;
+}
+
+/* Of a signature; an empty one is left to ldns. */
+static enum rdata_verdict judge_rrsig(struct bytes rdata)
+{
+    struct rd r = rd_over(rdata);
+    struct bytes signer;
+    (void)rd_take(&r, 18);
+    if (r.bad || name_read(&r, &signer) != OK)
+        return RDATA_WRONG;
+    return rd_left(&r) > 0 ? RDATA_RIGHT : RDATA_UNSURE;
+}
+
 enum rdata_verdict rdata_wire(uint16_t type, struct bytes rdata)
 {
     switch (type) {
+    case TYPE_A:
+        return rdata.len == 4 ? RDATA_RIGHT : RDATA_WRONG;
+    case TYPE_AAAA:
+        return rdata.len == 16 ? RDATA_RIGHT : RDATA_WRONG;
+    case TYPE_NS: case TYPE_CNAME: case TYPE_PTR: case TYPE_DNAME:
+        return good_names(rdata, 0, 1, 0) ? RDATA_RIGHT : RDATA_WRONG;
+    case TYPE_SOA:
+        return good_names(rdata, 0, 2, 20) ? RDATA_RIGHT : RDATA_WRONG;
+    case TYPE_MX:
+        return good_names(rdata, 2, 1, 0) ? RDATA_RIGHT : RDATA_WRONG;
+    case TYPE_SRV:
+        return good_names(rdata, 6, 1, 0) ? RDATA_RIGHT : RDATA_WRONG;
+    case TYPE_TXT:
+        return good_strings(rdata) ? RDATA_RIGHT : RDATA_WRONG;
+    case TYPE_RRSIG:
+        return judge_rrsig(rdata);
     case TYPE_SVCB: case TYPE_HTTPS:
         return good_svcb(rdata) ? RDATA_UNSURE : RDATA_WRONG;
     case TYPE_APL:
@@ -141,4 +190,28 @@ enum rdata_verdict rdata_wire(uint16_t type, struct bytes rdata)
     default:
         return RDATA_UNSURE;
     }
+}
+
+/* --- out of messages ------------------------------------------------------------------------------------------------ */
+MUST_USE enum err rdata_unpack(uint16_t type, struct bytes rdata, struct bytes msg, struct wr *out)
+{
+    struct rd r = rd_over(rdata);
+    struct rdata_shape shape;
+    struct name name;
+    size_t from = out->len;
+    if (rrtype_shape(type, &shape)) {
+        wr_bytes(out, rd_take(&r, shape.skip));
+        for (unsigned i = 0; i < shape.strings; i++) {
+            uint8_t len = rd_u8(&r);
+            wr_u8(out, len);
+            wr_bytes(out, rd_take(&r, len));
+        }
+        for (unsigned i = 0; i < shape.names; i++) {
+            if (r.bad || name_unpack(&r, msg, &name) != OK)
+                return ERR_BAD;
+            wr_bytes(out, name_bytes(&name));
+        }
+    }
+    wr_bytes(out, rd_take(&r, rd_left(&r)));
+    return r.bad || out->full || out->len - from > RDATA_MAX ? ERR_BAD : OK;
 }

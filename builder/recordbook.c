@@ -179,6 +179,7 @@ static const struct source_calls calls = {
     .close = rb_close, .begin = rb_begin, .commit = rb_commit, .abort = rb_abort, .version = rb_version, .figures = rb_figures,
     .zone = rb_zone, .zone_next = rb_zone_next, .fresh_id = rb_fresh_id, .drop_id = rb_drop_id, .zone_put = rb_zone_put,
     .zone_del = rb_zone_del, .zone_count = rb_zone_count,
+    .secondary = rb_secondary, .secondary_put = rb_secondary_put,
     .row = rb_row, .owner = rb_owner, .rows = rb_rows, .row_put = rb_row_put, .sweep = rb_sweep,
     .event_add = rb_event_add, .events = rb_events, .event_done = rb_event_done,
     .mark = rb_mark, .mark_put = rb_mark_put,

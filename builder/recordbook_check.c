@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-const char *const recordbook_tables[RECORDBOOK_TABLES] = { "zones", "rows", "loose", "outbox", "keys", "counters" };
+const char *const recordbook_tables[RECORDBOOK_TABLES] = { "zones", "rows", "loose", "outbox", "keys", "counters", "secondaries" };
 static_assert(SETTINGS_ROW_MAX == SETTINGS_TEXT_MAX && TSIG_RIGHTS_MAX == RIGHTS_TEXT_MAX, "one limit each");
 
 static enum err zone_check_entry(struct bytes key, struct bytes value, struct arena *a, struct fault *fault)
@@ -62,6 +62,14 @@ static enum err counter_check(struct bytes key, struct bytes value)
     return bytes_equal(key, bytes_of_text(MARK)) ? mark_read(value, &mark) : key.len == 0 ? ERR_BAD : number_read(value, &n);
 }
 
+static enum err secondary_check(struct bytes key, struct bytes value)
+{
+    struct refresh_kept kept;
+    struct name apex;
+    enum err err = row_name_read(key, &apex);
+    return err != OK ? err : kept_read(value, &kept);
+}
+
 static enum err loose_check(struct bytes key, struct bytes value)
 {
     uint64_t id;
@@ -81,6 +89,7 @@ MUST_USE enum err recordbook_entry_check(unsigned table, struct bytes key, struc
     case OUTBOX: err = event_check(key, value, a); break;
     case KEYS: err = key_check(key, value, a, &why); break;
     case COUNTERS: err = counter_check(key, value); break;
+    case SECONDARIES: err = secondary_check(key, value); break;
     default: break;
     }
     if (err == OK || err == ERR_NOMEM)
@@ -116,6 +125,7 @@ const char *recordbook_entry_text(unsigned table, struct bytes key, char *out, s
     case ZONES: named_text("zone", key, out, cap); break;
     case ROWS: row_text(key, out, cap); break;
     case KEYS: named_text("TSIG key", key, out, cap); break;
+    case SECONDARIES: named_text("secondary", key, out, cap); break;
     case LOOSE: case OUTBOX:
         (void)snprintf(out, cap, "%s %llu%s", table == LOOSE ? "loose zone id" : "event", (unsigned long long)n,
                        numbered ? "" : " (broken)");

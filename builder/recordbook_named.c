@@ -134,11 +134,36 @@ MUST_USE enum err rb_zone_del(struct source_txn *st, struct bytes apex, struct f
         return err;
     if ((err = loose_put(t, z.id, LOOSE_DROPPED, fault)) != OK)
         return err;
+    if ((err = book_del(t->t, SECONDARIES, key, fault)) != OK && err != ERR_NOTFOUND)
+        return err;
     t->moved = true;
     return book_del(t->t, ZONES, key, fault);
 }
 
 MUST_USE enum err rb_zone_count(struct source_txn *st, uint64_t *out) { return book_count(txn_of(st)->t, ZONES, out); }
+
+MUST_USE enum err rb_secondary(struct source_txn *st, struct bytes apex, struct refresh_kept *out)
+{
+    uint8_t buf[RRKEY_MAX];
+    struct bytes key, value;
+    enum err err = name_key(buf, apex, &key);
+    if (err == OK)
+        err = book_get(txn_of(st)->t, SECONDARIES, key, &value);
+    return err != OK ? err : kept_read(value, out);
+}
+
+MUST_USE enum err rb_secondary_put(struct source_txn *st, struct bytes apex, const struct refresh_kept *k, struct fault *fault)
+{
+    struct book_source_txn *t = txn_of(st);
+    uint8_t buf[RRKEY_MAX], kept[REFRESH_KEPT_BYTES];
+    struct wr w = wr_over(kept, sizeof kept);
+    struct bytes key, zone;
+    enum err err = rb_may_write(t, fault);
+    if (err != OK || (err = name_key(buf, apex, &key)) != OK || (err = book_get(t->t, ZONES, key, &zone)) != OK)
+        return err;
+    refresh_kept_write(&w, k);
+    return book_put(t->t, SECONDARIES, key, wr_done(&w), fault);
+}
 
 /* --- TSIG keys ------------------------------------------------------------------------------------------------------ */
 static enum err tsig_take(struct book_source_txn *t, struct bytes key, struct bytes value, struct tsig_key_row *out)

@@ -12,7 +12,7 @@
 
 /* Counters: format, next zone id, next event, and the mark. Loose: ids that no zone points to; their value says since when.
  * A table's place here is its number in backups: later ones go behind. */
-enum { ZONES, ROWS, LOOSE, OUTBOX, KEYS, COUNTERS };
+enum { ZONES, ROWS, LOOSE, OUTBOX, KEYS, COUNTERS, SECONDARIES };
 #define FORMAT 1
 #define LOOSE_FILLING 0         /* given to somebody who writes rows under it */
 #define LOOSE_DROPPED 1         /* its rows are to go */
@@ -36,6 +36,12 @@ static inline enum err number_read(struct bytes in, uint64_t *out)
     struct rd r = rd_over(in);
     *out = rd_u64(&r);
     return rd_done(&r) ? OK : ERR_BAD;
+}
+static inline enum err kept_read(struct bytes in, struct refresh_kept *out)
+{
+    struct rd r = rd_over(in);
+    enum err err = refresh_kept_read(&r, out);
+    return err == OK && rd_done(&r) ? OK : ERR_BAD;
 }
 static inline enum err mark_read(struct bytes in, struct source_mark *out)
 {
@@ -75,6 +81,8 @@ MUST_USE enum err rb_drop_id(struct source_txn *st, uint64_t id, struct fault *f
 MUST_USE enum err rb_zone_put(struct source_txn *st, const struct zone_row *z, struct fault *fault);
 MUST_USE enum err rb_zone_del(struct source_txn *st, struct bytes apex, struct fault *fault);
 MUST_USE enum err rb_zone_count(struct source_txn *st, uint64_t *out);
+MUST_USE enum err rb_secondary(struct source_txn *st, struct bytes apex, struct refresh_kept *out);
+MUST_USE enum err rb_secondary_put(struct source_txn *st, struct bytes apex, const struct refresh_kept *k, struct fault *fault);
 MUST_USE enum err rb_row(struct source_txn *st, uint64_t zone, struct bytes owner, uint16_t type, uint16_t covers,
     struct row *out);
 MUST_USE enum err rb_owner(struct source_txn *st, uint64_t zone, struct bytes owner, const struct row **out, size_t *n);

@@ -75,9 +75,16 @@ static enum err take_list(const struct reading *r, const char *member, const jso
     return *out != NULL ? OK : ERR_NOMEM;
 }
 
+/* NULL: it is no text, or one with a zero byte: what stands before that could mean more than the whole ("*"). */
+static const char *text_of(const json_t *v)
+{
+    const char *text = json_string_value(v);
+    return text != NULL && strlen(text) == json_string_length(v) ? text : NULL;
+}
+
 static const char *text_at(const json_t *list, size_t i)
 {
-    return json_string_value(json_array_get(list, i));      /* NULL when it is no text */
+    return text_of(json_array_get(list, i));
 }
 
 /* A list that is there and empty would read as "all": it is a slip. */
@@ -118,7 +125,7 @@ static enum err read_types(const struct reading *r, const json_t *v, struct righ
 static enum err read_update(const struct reading *r, const json_t *v, struct rights_update *u)
 {
     const json_t *names = json_object_get(v, "names"), *types = json_object_get(v, "types");
-    const char *zone = json_string_value(json_object_get(v, "zone"));
+    const char *zone = text_of(json_object_get(v, "zone"));
     *u = (struct rights_update){ .any_zone = false };
     if (zone == NULL || json_object_size(v) != 1u + (names != NULL) + (types != NULL))
         return wrong(r, "update", "a list of {\"zone\", \"names\", \"types\"} is wanted");

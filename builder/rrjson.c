@@ -1,5 +1,6 @@
 #include "builder/rrjson.h"
 
+#include "base/text.h"
 #include "builder/rdata.h"
 #include "builder/zonefile.h"
 
@@ -45,6 +46,8 @@ static enum err read_name(struct reading *r, const json_t *v)
     (void)snprintf(r->label, sizeof r->label, "%.*s", (int)(text.len < 255 ? text.len : 255), (const char *)text.ptr);
     if (r->how->absolute && text.ptr[text.len - 1] != '.')
         return wrong(r, "name has no final dot");
+    if (!text_is_ascii(text))
+        return wrong(r, "not ASCII: names are wanted as DNS has them (xn--...)");
     if (name_from_text(text, r->how->apex, &name) != OK)
         return wrong(r, "not a domain name: labels have 1 to 63 bytes, the whole 255 at most");
     name_lower(name.wire, name.len);

@@ -36,7 +36,12 @@ static enum err wrong(const struct reading *r, const char *want)
 }
 
 /* --- values --------------------------------------------------------------------------------------------------------- */
-static const char *text_of(const json_t *v) { return json_is_string(v) ? json_string_value(v) : NULL; }
+/* NULL: it is no text, or one with a zero byte: only what stands before that would count, and would not be read again. */
+static const char *text_of(const json_t *v)
+{
+    const char *text = json_string_value(v);
+    return text != NULL && strlen(text) == json_string_length(v) ? text : NULL;
+}
 
 /* The place of a word in a list of n; -1: none. */
 static int word_of(const json_t *v, const char *const *words, int n)
@@ -202,7 +207,7 @@ static enum err take_primary(struct reading *r, const json_t *v, struct zone_pri
     const char *address = text_of(json_object_get(v, "address"));
     const json_t *tsig = json_object_get(v, "tsig");
     size_t known = 1 + (tsig != NULL);
-    if (address == NULL || json_object_size(v) != known || (tsig != NULL && !json_is_string(tsig)))
+    if (address == NULL || json_object_size(v) != known || (tsig != NULL && text_of(tsig) == NULL))
         return wrong(r, "a list of {\"address\", \"tsig\"} is wanted");
     enum err err = take_address(r, address, &out->address);
     if (err != OK)

@@ -15,6 +15,11 @@ void source_abort(struct source_txn *t)
     if (t != NULL)
         t->calls->abort(t);
 }
+bool source_is_broken(struct source *s)
+{
+    struct source_figures f = { .broken = true };
+    return source_figures(s, &f) != OK || f.broken;
+}
 uint64_t source_version(const struct source *s) { return s->calls->version(s); }
 MUST_USE enum err source_figures(struct source *s, struct source_figures *out) { return s->calls->figures(s, out); }
 
@@ -44,6 +49,14 @@ MUST_USE enum err source_zone_del(struct source_txn *t, struct bytes apex, struc
     return t->calls->zone_del(t, apex, fault);
 }
 MUST_USE enum err source_zone_count(struct source_txn *t, uint64_t *out) { return t->calls->zone_count(t, out); }
+MUST_USE enum err source_secondary(struct source_txn *t, struct bytes apex, struct refresh_kept *out)
+{
+    return t->calls->secondary(t, apex, out);
+}
+MUST_USE enum err source_secondary_put(struct source_txn *t, struct bytes apex, const struct refresh_kept *k, struct fault *fault)
+{
+    return t->calls->secondary_put(t, apex, k, fault);
+}
 
 /* --- rows ---------------------------------------------------------------------------------------------------------- */
 MUST_USE enum err source_row(struct source_txn *t, uint64_t zone, struct bytes owner, uint16_t type, uint16_t covers,

@@ -6,6 +6,7 @@
  *
  *     zones    apex ─► id, settings                     rows    zone id, owner, type, covers ─► TTL, records, comments
  *     keys     name ─► algorithm, secret, rights        outbox  number ─► zone, what is to be built, by whom
+ *     secondaries  apex ─► when it was asked for, when it expires
  *
  * A zone's rows hang on its id, which is never used twice: a whole zone is written under a fresh id beside the old rows,
  * in pieces, and one transaction makes the zone point to it (source_zone_put). Rows of ids that no zone points to are
@@ -18,8 +19,7 @@
 #define AZOTH_BUILDER_SOURCE_H
 
 #include "base/arena.h"
-#include "base/err.h"
-#include "wire/name.h"
+#include "builder/refresh.h"
 
 struct source;
 struct source_txn;
@@ -27,7 +27,8 @@ enum source_mode { SOURCE_READ, SOURCE_WRITE };
 
 void source_close(struct source *s);                        /* NULL is fine */
 MUST_USE enum err source_begin(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault);
-MUST_USE enum err source_commit(struct source_txn *t, struct fault *fault);     /* frees t in every case */
+/* Frees t in every case. An error: nothing was committed; but when source_is_broken, it may have been. */
+MUST_USE enum err source_commit(struct source_txn *t, struct fault *fault);
 void source_abort(struct source_txn *t);                    /* NULL is fine; how a reading one ends */
 
 /* --- zones --------------------------------------------------------------------------------------------------------- */
@@ -45,6 +46,10 @@ MUST_USE enum err source_drop_id(struct source_txn *t, uint64_t id, struct fault
 MUST_USE enum err source_zone_put(struct source_txn *t, const struct zone_row *z, struct fault *fault);
 MUST_USE enum err source_zone_del(struct source_txn *t, struct bytes apex, struct fault *fault);       /* ERR_NOTFOUND */
 MUST_USE enum err source_zone_count(struct source_txn *t, uint64_t *out);
+/* What a secondary's scheduler remembers of a zone: stands under its name, as long as the zone is there, whatever its id.
+ * ERR_NOTFOUND: no such zone, or nothing was put yet. */
+MUST_USE enum err source_secondary(struct source_txn *t, struct bytes apex, struct refresh_kept *out);
+MUST_USE enum err source_secondary_put(struct source_txn *t, struct bytes apex, const struct refresh_kept *k, struct fault *fault);
 
 /* --- rows: one per RRset --------------------------------------------------------------------------------------------- */
 struct row_rr { struct bytes rdata; bool disabled; };       /* uncompressed wire form */
@@ -120,5 +125,6 @@ uint64_t source_version(const struct source *s);
  * rest is 0 then). rows: also those that source_sweep will take. */
 struct source_figures { uint64_t zones, rows, events, keys, used_bytes, free_bytes, map_bytes; bool broken; };
 MUST_USE enum err source_figures(struct source *s, struct source_figures *out);
+bool source_is_broken(struct source *s);
 
 #endif

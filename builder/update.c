@@ -116,43 +116,16 @@ uint16_t update_read(struct bytes msg, struct arena *a, struct update *out)
 }
 
 /* --- RDATA -------------------------------------------------------------------------------------------------------------- */
-static bool unpack_names(struct rd *r, const struct update *u, unsigned n, struct wr *w)
-{
-    struct name name;
-    for (; n > 0; n--) {
-        if (name_unpack(r, u->msg, &name) != OK)
-            return false;
-        wr_bytes(w, name_bytes(&name));
-    }
-    return true;
-}
-
-/* Names uncompressed: in the types of RFC 1035 they may be, in some others old clients do (RFC 3597 section 4). */
-static bool unpack(const struct update *u, const struct rdata_shape *shape, struct bytes rdata, struct wr *w)
-{
-    struct rd r = rd_over(rdata);
-    wr_bytes(w, rd_take(&r, shape->skip));
-    for (unsigned i = 0; i < shape->strings; i++) {
-        uint8_t len = rd_u8(&r);
-        wr_u8(w, len);
-        wr_bytes(w, rd_take(&r, len));
-    }
-    if (r.bad || !unpack_names(&r, u, shape->names, w))
-        return false;
-    wr_bytes(w, rd_take(&r, rd_left(&r)));
-    return !r.bad && !w->full;
-}
-
 /* An empty one names no record in a delete, but for types that may be empty. */
 static uint16_t whole_rdata(const struct update *u, struct update_rr *rr, struct arena *a)
 {
     struct rdata_shape shape;
-    uint8_t buf[RDATA_MAX + 2 * NAME_MAX_LEN];
+    uint8_t buf[RDATA_UNPACKED_MAX];
     struct wr w = wr_over(buf, sizeof buf);
     if (rr->rdata.len == 0 && rr->class == CLASS_NONE)
         return RCODE_NOERROR;
-    if (rrtype_shape(rr->type, &shape)) {
-        if (!unpack(u, &shape, rr->rdata, &w) || w.len > RDATA_MAX)
+    if (rrtype_shape(rr->type, &shape)) {               /* with names */
+        if (rdata_unpack(rr->type, rr->rdata, u->msg, &w) != OK)
             return RCODE_FORMERR;
         if (!bytes_equal(rr->rdata, wr_done(&w)))
             rr->rdata = arena_copy(a, wr_done(&w));

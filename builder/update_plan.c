@@ -15,7 +15,7 @@ struct set {                            /* an RRset at hand */
     uint32_t ttl;
     struct row_rr *rr; size_t n, cap;
     const struct comment *comments; size_t comments_n;
-    bool dirty;
+    bool dirty, asked;                  /* asked: its prerequisite holds, all records of it were looked at */
 };
 struct owner {                          /* all of an owner's */
     struct bytes name;
@@ -182,14 +182,6 @@ static bool same_set(const struct update_rr *a, const struct update_rr *b)
         && name_equal(a->owner, b->owner);
 }
 
-static bool asked_before(const struct update *u, size_t i)
-{
-    for (size_t k = 0; k < i; k++)
-        if (same_set(&u->needs[k], &u->needs[i]))
-            return true;
-    return false;
-}
-
 /* The published records and those that the message lists, from number i on, are the same set; TTLs do not count. */
 static bool equal_sets(const struct update *u, size_t i, const struct set *s)
 {
@@ -218,11 +210,13 @@ static enum err needs(struct plan *p, struct fault *fault)
     for (size_t i = 0; err == OK && i < u->needs_n; i++) {
         const struct update_rr *rr = &u->needs[i];
         struct owner *o;
-        if (rr->class != CLASS_IN || asked_before(u, i) || (err = owner_of(p, rr->owner, &o, fault)) != OK)
+        if (rr->class != CLASS_IN || (err = owner_of(p, rr->owner, &o, fault)) != OK)
             continue;
-        const struct set *s = find_set(o, rr->type, covers_of(rr));
-        if (s == NULL || !equal_sets(u, i, s))
+        struct set *s = find_set(o, rr->type, covers_of(rr));
+        if (s == NULL || (!s->asked && !equal_sets(u, i, s)))
             err = no(p, RCODE_NXRRSET, fault, rr, "the RRset is not the one that the prerequisite lists");
+        else
+            s->asked = true;
     }
     return err;
 }

@@ -91,6 +91,8 @@ static enum err run(leave_fn *ops_of, struct committer *c, struct view *v, const
     l->told = told;
     l->arg = arg;
     op_list_init(&l->ops);
+    if ((err = commit_settle(c, fault)) == ERR_NOTNOW)      /* else it came with commit_stage, behind the view */
+        err = OK;
     for (size_t i = 0; i < n && err == OK && (stop == NULL || !*stop); i++)
         err = withdraw_one(l, name_bytes(&apexes[i]), i, fault);
     enum err last = flush(l, &second);          /* what is staged is sound, also after an error of a later zone */

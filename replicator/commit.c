@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define TIME_AHEAD_MS 30000             /* how far DIR/core.time runs ahead, so that it is written seldom */
+#define TIME_SPARE_MS 1000              /* likewise where the core's time is ahead of the clock and gains 1 ms with a heartbeat */
 #define TOLD_EARLY_MAX ((size_t)256 * 1024)     /* bytes of ops that are told before the data has them */
 
 /* --- core time ------------------------------------------------------------------------------------------------------ */
@@ -41,8 +42,8 @@ static uint64_t time_next(struct committer *c, uint64_t least)
 {
     uint64_t now = clock_wall_ms();
     c->time_ms = now > least ? now : least;
-    if (c->time_ms > c->time_bound_ms)
-        time_keep(c, c->time_ms + TIME_AHEAD_MS);
+    if (c->time_ms > c->time_bound_ms)          /* from the clock on: else each restart after a crash would lead further from it */
+        time_keep(c, now + TIME_AHEAD_MS > c->time_ms + TIME_SPARE_MS ? now + TIME_AHEAD_MS : c->time_ms + TIME_SPARE_MS);
     return c->time_ms;
 }
 

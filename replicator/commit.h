@@ -49,7 +49,8 @@ bool commit_began(const struct committer *c, struct commit_began *out);
  * The same as commit_stage and commit_flush. */
 MUST_USE enum err commit_run(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, struct fault *fault);
 /* Group commit: several transactions, each with its own records and seq, that share one sync. Readers and subscribers
- * see none of them before commit_flush, then all. Ops are borrowed for the call. ERR_LIMIT: this transaction is refused,
+ * see none of them before commit_flush, then all. Ops that were made out of a view want commit_settle before view_begin: else what
+ * the log is ahead comes into the data here, behind that view. Ops are borrowed for the call. ERR_LIMIT: this transaction is refused,
  * those staged before stay. Any other error: all staged are gone, nothing changed. */
 MUST_USE enum err commit_stage(struct committer *c, const struct op *ops, size_t n, uint64_t *seq, struct fault *fault);
 /* The same for general namespaces: values are the users' bytes, stored as kvvalue.h says with the seq of the part that

@@ -185,6 +185,14 @@ int env_write_begin(struct env *e, MDB_txn **out)
 int env_write_commit(struct env *e, MDB_txn *txn)
 {
     int rc = mdb_txn_commit(txn);
+    MDB_txn *probe;
+    if (rc != 0) {                      /* its meta page may be on the disk, or not: LMDB begins nothing any more then */
+        int now = mdb_txn_begin(e->mdb, NULL, MDB_RDONLY, &probe);
+        if (now == 0)
+            mdb_txn_abort(probe);
+        else if (now == MDB_PANIC)
+            atomic_store(&e->dead, true);
+    }
     if (rc == 0 && e->doubt && (e->flags & MDB_NOMETASYNC) != 0)
         rc = mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 1);
     e->doubt = rc != 0;

@@ -174,7 +174,7 @@ void client_percent(char *out, struct bytes b)
 static void note_error(struct client *c)
 {
     unsigned long code = c->tls != NULL ? bufferevent_get_openssl_error(c->bev) : 0;
-    c->error = errno;
+    c->error = errno != EAGAIN ? errno : 0;     /* EAGAIN: a leftover of a read before the connection was closed */
     if (code != 0)
         ERR_error_string_n(code, c->tls_error, sizeof c->tls_error);
 }
@@ -329,7 +329,7 @@ static int no_reply(const struct client *c)
         return tool_fail(EXIT_USAGE, "cannot talk to %s: %s", c->host, c->tls_error);
     if (c->error == ENOTCONN)           /* all that libevent leaves of why connect failed */
         return tool_fail(EXIT_USAGE, "cannot connect to %s: nothing listens there, or it cannot be reached", c->host);
-    return tool_fail(EXIT_USAGE, "no answer from %s: %s%s", c->host,
+    return tool_fail(c->writes ? EXIT_TIMEOUT : EXIT_USAGE, "no answer from %s: %s%s", c->host,
                      c->error != 0 ? strerror(c->error) : "the connection was closed", open_end);
 }
 

@@ -63,13 +63,24 @@ static void tell_lines(const char *file, const json_t *errors)
     }
 }
 
+/* Several lines at fault, of which the error is but the first? */
+static bool is_first_of_many(const char *file, const json_t *errors, const char *error)
+{
+    const char *first = json_string_value(json_object_get(json_array_get(errors, 0), "text"));
+    return file != NULL && error != NULL && json_array_size(errors) > 1 && first != NULL && strcmp(first, error) == 0;
+}
+
 int client_json_error(const char *what, const char *file, const struct client_reply *r)
 {
     json_t *v = client_json_body(r);
     const char *error = json_string_value(json_object_get(v, "error"));
+    char many[80];
     int code = client_json_code(r->status);
     (void)fflush(stdout);
     tell_lines(file, json_object_get(v, "errors"));
+    (void)snprintf(many, sizeof many, "%zu errors: nothing was done", json_array_size(json_object_get(v, "errors")));
+    if (is_first_of_many(file, json_object_get(v, "errors"), error))
+        error = many;
     (void)fprintf(stderr, "azoth: %s: ", what);
     terminal_text(stderr, code == EXIT_FINE ? "the core's answer makes no sense" : error != NULL ? error : "the core refuses this");
     (void)fprintf(stderr, " (status %d)\n", r->status);

@@ -112,18 +112,17 @@ static char *quoted(const char *text)
     return out;
 }
 
-/* A name at the end that has dots but no final one is relative to the zone, which is seldom meant. */
-static void hint_relative(const struct wanted *w, const char *rdata)
+/* Records that end in a name. */
+static int check_name(const struct wanted *w, const char *rdata)
 {
     static const char *const types[] = { "NS", "CNAME", "DNAME", "PTR", "MX", "SRV", NULL };
     const char *last = strrchr(rdata, ' ');
-    last = last != NULL ? last + 1 : rdata;
-    size_t len = strlen(last);
-    if (!is_type(w->type, types) || len == 0 || last[len - 1] == '.' || strchr(last, '.') == NULL)
-        return;
-    (void)fprintf(stderr, "azoth: %s: note: ", w->what);
-    terminal_text(stderr, last);
-    (void)fputs(" has no final dot, so it is relative to the zone\n", stderr);
+    if (!is_type(w->type, types))
+        return EXIT_FINE;
+    if (!text_is_ascii(bytes_of_text(rdata)))
+        return tool_fail(EXIT_USAGE, "%s: '%.200s' is not ASCII: give names as DNS has them (xn--...; idn2 shows it)", w->what, rdata);
+    tool_note_relative(w->what, last != NULL ? last + 1 : rdata);
+    return EXIT_FINE;
 }
 
 static int put_record(const struct wanted *w, const char *rdata, json_t *records)
@@ -143,7 +142,7 @@ static int put_record(const struct wanted *w, const char *rdata, json_t *records
     else
         (void)json_array_append_new(records, json_pack("{s:O}", "content", content));
     if (code == EXIT_FINE)
-        hint_relative(w, text);
+        code = check_name(w, text);
     json_decref(content);
     free(text);
     return code;
@@ -155,7 +154,7 @@ static int put_ttl(const struct wanted *w, json_t *rrset)
     uint32_t ttl;
     if (w->ttl == NULL)
         return EXIT_FINE;
-    if (word_ttl(&word, &ttl) != NULL)
+    if (word_period(&word, &ttl) != NULL || ttl > INT32_MAX)        /* a zone file's TTL of more would be 0 */
         return tool_fail(EXIT_USAGE, "%s: '%.100s' is no TTL such as 300 or 1h30m", w->what, w->ttl);
     (void)json_object_set_new(rrset, "ttl", json_integer(ttl));
     return EXIT_FINE;
@@ -283,7 +282,8 @@ static int print_rrsets(const struct options *o, const struct wanted *w, const j
     int code = EXIT_FINE;
     size_t i;
     if (json_array_size(list) == 0)
-        return tool_fail(EXIT_DATA, "%s: there is no such RRset: %.200s %.30s", w->what, o->args[1], w->type != NULL ? w->type : "");
+        return tool_fail(EXIT_DATA, "%s: there is no such RRset: %.200s%s%.30s", w->what, o->args[1], w->type != NULL ? " " : "",
+                         w->type != NULL ? w->type : "");
     json_array_foreach(list, i, rrset) {
         if (o->json && code == EXIT_FINE)
             code = client_json_print(rrset);

@@ -4,6 +4,7 @@
 #include "tools/zone_parts.h"
 
 #include "base/text.h"
+#include "tools/terminal.h"
 
 #include <stdio.h>
 
@@ -25,10 +26,24 @@ const struct option_spec zone_options[] = {
 int tool_zone_name(const char *what, const char *text, struct name *out)
 {
     static const uint8_t root[1] = { 0 };
+    if (strcmp(text, "@") == 0)
+        return tool_fail(EXIT_USAGE, "%s: '@' is the apex of a zone that is not given (of an RRset's: --zone ZONE)", what);
+    if (!text_is_ascii(bytes_of_text(text)))
+        return tool_fail(EXIT_USAGE, "%s: '%.200s' is not ASCII: give the name as DNS has it (xn--...; idn2 shows it)", what, text);
     if (name_from_text(bytes_of_text(text), bytes_of(root, 1), out) != OK)
         return tool_fail(EXIT_USAGE, "%s: '%.200s' is no domain name", what, text);
     name_lower(out->wire, out->len);
     return EXIT_FINE;
+}
+
+void tool_note_relative(const char *what, const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || name[len - 1] == '.' || strchr(name, '.') == NULL)
+        return;
+    (void)fprintf(stderr, "azoth: %s: note: ", what);
+    terminal_text(stderr, name);
+    (void)fputs(" has no final dot, so it is relative to the zone\n", stderr);
 }
 
 void tool_zone_path(char *out, const struct name *zone, const char *rest)

@@ -68,7 +68,10 @@ static int call(struct editor *ed, const struct edit *e, const struct conditions
         return code;
     if (client_json_code(r.status) == EXIT_FINE && (*out = client_json_body(&r)) != NULL)
         return EXIT_FINE;
-    return client_json_error(e->what, e->file, &r);
+    code = client_json_error(e->what, e->file, &r);
+    if (e->hint != NULL && r.status == e->hint_status)
+        (void)tool_fail(code, "%s: %s: %s", e->what, e->about, e->hint);
+    return code;
 }
 
 static void tell_warnings(const struct editor *ed, const json_t *reply)

@@ -34,6 +34,7 @@ struct edit {
     struct bytes body;
     const char *file;               /* whose lines errors name; NULL: none */
     enum edit_ask ask;
+    int hint_status; const char *hint;  /* what to do after a reply of that status; NULL: nothing is said */
     bool whole;                     /* takes long, with a bar; a yes holds only for the serial that was shown */
 };
 struct editor { const struct options *o; struct client *client; bool waits; struct fleet_wait wait; const char *file; /* of the last edit */ };

@@ -41,6 +41,10 @@ const struct command commands[] = {
     { "restore", "--dir DIR [--core-key KEY] [--replace] [--new-key] [--map-size SIZE] FILE|-",
       "make a node's store of a backup while no daemon runs", restore_options, 1, 1, true, cmd_restore, NULL },
     { "compact", "--dir DIR", "copy the data into full pages while no daemon runs", NULL, 0, 0, true, cmd_compact, NULL },
+    { "compare", "--server ADDRESS[@PORT] --server ADDRESS[@PORT] --zone [ORIGIN=]FILE | --axfr ZONE [--key NAME:ALGORITHM:SECRET] "
+      "[--types TYPE[,TYPE]...] [--dnssec] [--strict] [--ignore-ttl] [--ignore-signatures] [--limit-differences COUNT] [--rate COUNT] "
+      "[--timeout TIME] [--retries COUNT]",
+      "ask two DNS servers the same about a zone, and tell where they differ", compare_options, 0, 0, false, cmd_compare, NULL },
     { "check-config", "FILE", "check azoth.yaml and the files that it names", NULL, 1, 1, false, cmd_check_config, NULL },
     { NULL, NULL, NULL, NULL, 0, 0, false, NULL, NULL },
 };

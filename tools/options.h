@@ -23,6 +23,10 @@ struct options {
     const char *kind, *serial, *tsig, *if_serial, *wait, *comment, *from_seq, *to_seq, *algorithm, *secret;
     struct option_list nameservers, primaries, update, transfer;
     bool dry_run, yes, secrets;
+    struct option_list servers;
+    const char *axfr, *key, *types, *retries;
+    uint64_t limit_differences, rate;
+    bool dnssec, ignore_ttl, ignore_signatures;
     const char *const *args;                                    /* what is no option, in order; borrowed from argv */
     size_t args_n;
 };

@@ -22,7 +22,11 @@ int tool_fail(int code, const char *format, ...)
 
 int tool_done(int code)
 {
-    if (fflush(stdout) != 0 || ferror(stdout))
+    errno = 0;
+    bool failed = fflush(stdout) != 0;
+    if (failed && errno == EPIPE)       /* as of `| head`: who read has seen enough */
+        return EXIT_USAGE;
+    if (failed || ferror(stdout))
         return tool_fail(EXIT_USAGE, "cannot write the output: %s", strerror(errno));
     return code;
 }

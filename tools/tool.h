@@ -36,9 +36,10 @@ int cmd_cluster(const struct options *o);
 int cmd_zone(const struct options *o);
 int cmd_rrset(const struct options *o);
 int cmd_tsig(const struct options *o);
+int cmd_compare(const struct options *o);
 
 extern const struct option_spec restore_options[];
-extern const struct option_spec zone_options[], rrset_options[], tsig_options[];
+extern const struct option_spec zone_options[], rrset_options[], tsig_options[], compare_options[];
 extern const struct option_spec kv_options[], status_options[], wait_options[];
 extern const struct option_spec keygen_options[], load_options[], dump_options[], log_options[], verify_options[], stat_options[];
 

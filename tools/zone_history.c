@@ -20,8 +20,10 @@ static int add_row(struct table *t, const json_t *e)
     (void)snprintf(serial, sizeof serial, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(e, "serial_after")));
     (void)snprintf(count, sizeof count, "+%" JSON_INTEGER_FORMAT " -%" JSON_INTEGER_FORMAT, json_integer_value(added),
                    json_integer_value(json_object_get(e, "removed")));
-    const char *cells[] = { tool_member(e, "time"), seq, serial, tool_member(e, "name"), tool_member(e, "address"), tool_member(e, "via"),
-                            json_is_integer(added) ? count : "whole", json_is_true(json_object_get(e, "forced")) ? "forced" : "" };
+    bool gone = json_is_integer(added) && json_integer_value(added) == 0 && json_integer_value(json_object_get(e, "serial_after")) == 0;
+    bool forced = json_is_true(json_object_get(e, "forced"));
+    const char *cells[] = { tool_member(e, "time"), seq, gone ? "-" : serial, tool_member(e, "name"), tool_member(e, "address"), tool_member(e, "via"),
+                            json_is_integer(added) ? count : "whole", gone ? forced ? "removed, forced" : "removed" : forced ? "forced" : "" };
     return table_add(t, cells) == OK ? EXIT_FINE : tool_fail(EXIT_USAGE, "out of memory");
 }
 
@@ -124,5 +126,6 @@ int cmd_zone_rollback(const struct options *o)
         return code;
     (void)snprintf(body, sizeof body, "{\"to\":%" PRIu64 "}", to);
     return edit_run(o, &(struct edit){ .what = "zone rollback", .about = o->args[1], .method = CLIENT_POST, .path = path,
-                                       .body = bytes_of_text(body), .ask = EDIT_ASK_SHOW, .whole = true });
+                                       .body = bytes_of_text(body), .ask = EDIT_ASK_SHOW, .whole = true, .hint_status = 404,
+                                       .hint = "if it was removed, azoth zone diff NAME --from SEQ shows what it held (azoth help zone)" });
 }

@@ -10,6 +10,8 @@
 
 /* A zone's name as typed; the final dot may be left out. EXIT_FINE, or EXIT_USAGE after telling. */
 int tool_zone_name(const char *what, const char *text, struct name *out);
+/* Says that a name with dots but without a final one is relative to the zone, which is seldom meant. */
+void tool_note_relative(const char *what, const char *name);
 /* "/v1/zones/NAME" and rest, percent-encoded. out: ZONE_PATH_MAX. */
 void tool_zone_path(char *out, const struct name *zone, const char *rest);
 /* Both. */

@@ -31,7 +31,7 @@ static int list_page(const struct options *o, struct table *t, const json_t *zon
     int code = EXIT_FINE;
     json_array_foreach(zones, i, z) {
         char serial[24];
-        number_text(serial, z, "serial");
+        number_text(serial, z, strcmp(tool_member(z, "state"), "empty") != 0 ? "serial" : "");    /* nothing there: no SOA */
         const char *cells[] = { tool_member(z, "name"), tool_member(z, "kind"), tool_member(z, "state"), serial, tool_member(z, "account") };
         if (code != EXIT_FINE)
             break;

@@ -88,7 +88,8 @@ int cmd_zone_set(const struct options *o)
 
 /* --- whole zones ----------------------------------------------------------------------------------------------------- */
 /* rest: what stands behind /import. */
-static int send_file(const struct options *o, const char *what, const char *file, const char *rest, enum edit_ask ask)
+static int send_file(const struct options *o, const char *what, const char *file, const char *rest, enum edit_ask ask, int hint_status,
+                     const char *hint)
 {
     char path[ZONE_PATH_MAX];
     struct bytes text = { 0 };
@@ -97,14 +98,15 @@ static int send_file(const struct options *o, const char *what, const char *file
         code = kv_read_all(file, ZONE_FILE_MAX, &text);
     if (code == EXIT_FINE)
         code = edit_run(o, &(struct edit){ .what = what, .about = o->args[1], .method = CLIENT_POST, .path = path, .body = text,
-                                           .file = strcmp(file, "-") == 0 ? "stdin" : file, .ask = ask, .whole = true });
+                                           .file = strcmp(file, "-") == 0 ? "stdin" : file, .ask = ask, .whole = true,
+                                           .hint_status = hint_status, .hint = hint });
     free((void *)(uintptr_t)text.ptr);
     return code;
 }
 
 int cmd_zone_import(const struct options *o)
 {
-    return send_file(o, "zone import", o->args[2], "/import", EDIT_ASK_SHOW);
+    return send_file(o, "zone import", o->args[2], "/import", EDIT_ASK_SHOW, 404, "a new zone is made by: azoth zone add NAME --file FILE");
 }
 
 static int plain(const struct options *o, const char *what, enum client_method method, const char *rest, enum edit_ask ask)
@@ -146,8 +148,10 @@ static json_t *add_body(const struct options *o, const char *name)
 {
     json_t *body = json_pack("{s:s,s:s}", "name", name, "kind", o->kind != NULL ? o->kind : "native");
     json_t *servers = json_array(), *primaries = json_array();
-    for (size_t i = 0; i < o->nameservers.n; i++)
+    for (size_t i = 0; i < o->nameservers.n; i++) {
+        tool_note_relative("zone add", o->nameservers.v[i]);
         (void)json_array_append_new(servers, json_string(o->nameservers.v[i]));
+    }
     for (size_t i = 0; i < o->primaries.n; i++)
         (void)json_array_append_new(primaries, primary_json(o->primaries.v[i], o->tsig));
     if (json_array_size(servers) > 0)
@@ -167,7 +171,7 @@ static int add_file(const struct options *o)
     if (o->serial != NULL && strlen(o->serial) < 32)
         client_percent(policy, bytes_of_text(o->serial));
     (void)snprintf(rest, sizeof rest, "/import?create=1%s%s", o->serial != NULL ? "&serial_policy=" : "", policy);
-    return send_file(o, "zone add", o->file, rest, EDIT_ASK_NEVER);
+    return send_file(o, "zone add", o->file, rest, EDIT_ASK_NEVER, 409, "its records are replaced by: azoth zone import NAME FILE");
 }
 
 int cmd_zone_add(const struct options *o)

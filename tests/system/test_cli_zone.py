@@ -191,8 +191,15 @@ def test_no_zone_is_found(fake):
     (["rrset", "set", "www.example.com", "MX", "10", "mail"], "'10' is no whole MX record: each record is one argument"),
     (["rrset", "set", "www.example.com", "A"], "an argument is missing"),
     (["rrset", "set", "www.example.com", "300", "A"], "an argument is missing"),
+    (["rrset", "set", "@", "A", "192.0.2.1"], "'@' is the apex of a zone that is not given"),
+    (["zone", "show", "@"], "'@' is the apex of a zone that is not given"),
     (["rrset", "set", "www.example.com", "12q", "A", "192.0.2.1"], "'12q' is no TTL"),
     (["rrset", "set", "a..b", "A", "192.0.2.1"], "'a..b' is no domain name"),
+    (["rrset", "set", "b\u00fccher.example.com", "A", "192.0.2.1"], "is not ASCII: give the name as DNS has it"),
+    (["rrset", "set", "b\u00fccher", "A", "192.0.2.1", "--zone", "example.com"], "is not ASCII: give the name as DNS has it"),
+    (["rrset", "set", "www.example.com", "CNAME", "b\u00fccher.example."], "is not ASCII: give names as DNS has them"),
+    (["zone", "add", "b\u00fccher.example", "--ns", "ns1"], "is not ASCII: give the name as DNS has it"),
+    (["rrset", "set", "www.example.com", "2147483648", "A", "192.0.2.1"], "'2147483648' is no TTL"),
     (["rrset", "set", "www.example.net.", "A", "192.0.2.1", "--zone", "example.com"], "is not in the zone"),
     (["rrset", "set", "www.example.com", "A", "192.0.2.1", "--if-serial", "4294967296"], "is no serial"),
     (["rrset", "set", "www.example.com", "A", "192.0.2.1", "--wait=101%"], "is no share"),
@@ -221,6 +228,9 @@ def test_a_relative_name_with_dots_is_pointed_out(fake):
     fake.zone()
     assert "mail.example.net has no final dot" in fake.run("rrset", "add", "example.com", "MX", "10 mail.example.net").err
     assert fake.run("rrset", "add", "example.com", "MX", "10 mail.example.net.", "20 mail").err == ""
+    fake.on("POST", "/v1/zones", 201, done({}))
+    made = fake.run("zone", "add", "example.org", "--ns", "ns1.example.net", "--ns", "ns2", "--ns", "ns3.example.net.")
+    assert made.err == "azoth: zone add: note: ns1.example.net has no final dot, so it is relative to the zone\n"
 
 
 def test_zones_are_made_and_set(fake):
@@ -245,6 +255,13 @@ def test_a_zone_is_made_of_a_file(fake, tmp_path):
     fake.on("POST", zone_path(ZONE) + "/import", 422, {"error": "a line is wrong", "errors": [{"line": 3, "text": "no address"}]})
     refused = fake.run("zone", "add", "example.com", "--file", tmp_path / "z", code=2)
     assert refused.err == f"{tmp_path}/z:3: no address\nazoth: zone add: a line is wrong (status 422)\n"
+    fake.on("POST", zone_path(ZONE) + "/import", 422, {"error": "no address", "errors": [{"line": 3, "text": "no address"}, {"line": 5, "text": "x"}]})
+    assert fake.run("zone", "import", "example.com", tmp_path / "z", code=2).error_lines() == [
+        f"{tmp_path}/z:3: no address", f"{tmp_path}/z:5: x", "azoth: zone import: 2 errors: nothing was done (status 422)"]
+    fake.on("POST", zone_path(ZONE) + "/import", 409, {"error": "it is there"})
+    assert "azoth zone import NAME FILE" in fake.run("zone", "add", "example.com", "--file", tmp_path / "z", code=2).error_lines()[-1]
+    fake.on("POST", zone_path(ZONE) + "/import", 404, {"error": "no such zone"})
+    assert "azoth zone add NAME --file FILE" in fake.run("zone", "import", "example.com", tmp_path / "z", code=2).error_lines()[-1]
 
 
 # --- looking before, and questions --------------------------------------------------------------------------------------
@@ -344,6 +361,28 @@ def test_what_others_wrote_does_not_steer_the_terminal(fake):
     assert "\\x1b]0;x (status 422)" in fake.run("rrset", "get", "www.example.com", code=2).err
 
 
+def test_what_has_no_serial_shows_none(fake):
+    fake.on("GET", "/v1/zones", 200, {"zones": [{"name": ZONE, "kind": "secondary", "state": "empty", "serial": 0}], "next": None})
+    assert fake.run("zone", "list").out.splitlines()[1].split() == [ZONE, "secondary", "empty", "-", "-"]
+    gone = {"epoch": 1, "seq": 9, "time": "T", "serial_before": 7, "serial_after": 0, "via": "api", "name": "web", "address": "192.0.2.9",
+            "forced": False, "whole": False, "added": 0, "removed": 4}
+    fake.on("GET", zone_path(ZONE) + "/log", 200, {"changes": [gone, {**gone, "forced": True}, {**gone, "added": 1}]})
+    assert [line.split()[2:] for line in fake.run("zone", "log", "example.com").out.splitlines()[1:]] == [
+        ["-", "web", "192.0.2.9", "api", "+0", "-4", "removed"], ["-", "web", "192.0.2.9", "api", "+0", "-4", "removed,", "forced"],
+        ["0", "web", "192.0.2.9", "api", "+1", "-4"]]
+
+
+def test_a_reader_that_has_seen_enough(fake):
+    zones = [{"name": f"z{i:05}.example.", "kind": "native", "state": "live", "serial": 1, "account": "x" * 40} for i in range(5000)]
+    fake.on("GET", "/v1/zones", 200, {"zones": zones, "next": None})
+    reads, writes = os.pipe()
+    with subprocess.Popen([program("azoth"), "zone", "list"], env=fake.env, stdout=writes, stderr=subprocess.PIPE) as run:
+        os.close(writes)
+        os.read(reads, 100)
+        os.close(reads)
+        assert run.communicate(timeout=60 * SLOW)[1] == b""
+
+
 def test_history_is_shown(fake):
     change = {"epoch": 1, "time": "2026-11-21T10:00:00.000Z", "serial_before": 1, "serial_after": 2, "via": "api", "name": "web",
               "address": "192.0.2.9", "forced": False, "whole": False, "added": 2, "removed": 1}
@@ -413,7 +452,7 @@ def test_exit_codes(fake, status, code):
 def test_odd_replies(fake, reply, says):
     fake.zone().on("PATCH", zone_path(ZONE) + "/rrsets", lambda query, body: reply)
     refused = fake.run("rrset", "add", "www.example.com", "A", "192.0.2.1", code=None)
-    assert refused.code in (1, 2) and says in refused.err and len(refused.error_lines()) == 1 and refused.out == ""
+    assert refused.code in ((3,) if reply is None else (1, 2)) and says in refused.err and len(refused.error_lines()) == 1 and refused.out == ""
 
 
 def test_nobody_there_and_nobody_who_speaks_http(fake):

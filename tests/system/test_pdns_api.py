@@ -424,6 +424,25 @@ def test_key_that_may_only_read(tmp_path):
         assert api.call("DELETE", ZONES + "/row1.example.", key="only-for-reading-0")[:2] == (403, "Forbidden")
         assert api.call("POST", SERVER + "/tsigkeys", {"name": "k", "algorithm": "hmac-sha256"})[0] == 201
         assert json.loads(api.call("GET", SERVER + "/tsigkeys/k.", key="only-for-reading-0")[1])["key"] == ""
+        for method, body in (("GET", None), ("PUT", {"metadata": ["a"]})):      # bytes that are no text
+            assert api.call(method, ZONES + "/row1.example./metadata/X-%ff", body)[0] == 422
+    finally:
+        with_core.end()
+
+
+def test_what_many_records_cost(tmp_path):
+    """The memory of a call goes by what it says, not by the number of its records times the most that one could be."""
+    def virtual_kb():
+        return int(re.search(r"VmPeak:\s+(\d+)", open(f"/proc/{api.core.process.pid}/status").read()).group(1))
+    with_core = lab.Lab(tmp_path)
+    try:
+        api = Ours(with_core.core(api=True).start())
+        assert ask(api, NEW, 1)[0] == 201
+        sets = [rrset(f"a{i}", "AAAA", [f"2001:db8::{i:x}:{k + 1:x}" for k in range(500)]) for i in range(20)]
+        assert ask(api, patch(*sets[:1]), 1)[0] == 204              # what the first one brings is there: threads, views
+        before = virtual_kb()
+        assert ask(api, patch(*sets), 1)[0] == 204
+        assert virtual_kb() - before < 200 * 1024
     finally:
         with_core.end()
 

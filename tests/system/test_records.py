@@ -107,6 +107,7 @@ def test_backups_beside_changes_hold_records_and_store_of_one_state(lab):
         stat = other.stat()["records"]
         assert stat["zones"] == 1 and stat["rrsets"] == 5
         other.start()
+        assert "failed=none" in other.wait_log("changes.rebuilt")       # one line for all zones, however many there are
         wait_until("the store says what the records say", lambda: export(other) == sorted(records_of(other.dump(ZONE))), timeout=30 * SLOW)
         lines = export(other)
         assert said(lines, "a") == said(lines, "b"), lines

@@ -92,6 +92,8 @@ static void run(struct api_bed *b, const struct step *steps, size_t n)
 }
 #define RUN(b, steps) run(b, steps, sizeof (steps) / sizeof (steps)[0])
 #define LABEL64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define LABEL512 LABEL64 LABEL64 LABEL64 LABEL64 LABEL64 LABEL64 LABEL64 LABEL64
+#define LABEL4096 LABEL512 LABEL512 LABEL512 LABEL512 LABEL512 LABEL512 LABEL512 LABEL512
 #define LABEL60 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define ZONE "/v1/zones/example.com"
 #define SETS ZONE "/rrsets"
@@ -107,6 +109,8 @@ static void zone_steps(void **state)
         { "a label too long", API_POST, RW, "/v1/zones", "{\"name\":\"" LABEL64 "\"}", 400, "no domain name" },
         { "a name too long", API_POST, RW, "/v1/zones", "{\"name\":\"" LABEL60 "." LABEL60 "." LABEL60 "." LABEL60 "." LABEL60 "\"}",
           400, "no domain name" },
+        { "letters that DNS does not have", API_POST, RW, "/v1/zones", "{\"name\":\"b\303\274cher.example\"}", 400, "as DNS has them" },
+        { "of a name server neither", API_POST, RW, "/v1/zones", "{\"name\":\"a.example\",\"nameservers\":[\"b\303\274cher.\"]}", 400, "as DNS has them" },
         { "a dry run makes nothing", API_POST, RW, "/v1/zones?dry_run=1", "{\"name\":\"example.com\",\"nameservers\":[\"ns.example.net.\"]}",
           200, "\"dry_run\":true" },
         { "so it is not there", API_GET, RW, ZONE, "", 404, "no such zone" },
@@ -122,12 +126,21 @@ static void zone_steps(void **state)
         { "secondary without records", API_POST, RW, "/v1/zones", "{\"name\":\"s.example\",\"kind\":\"secondary\",\"rrsets\":[]}", 422, "primaries" },
         { "kind file", API_POST, RW, "/v1/zones", "{\"name\":\"s.example\",\"kind\":\"file\"}", 409, "core.zones" },
         { "unknown member", API_POST, RW, "/v1/zones", "{\"name\":\"s.example\",\"nameserver\":\"x\"}", 400, "nameserver" },
+        { "settings that are too long", API_POST, RW, "/v1/zones", "{\"name\":\"s.example\",\"nameservers\":[\"ns.example.net.\"],\"pdns\":{\"a\":\""
+          LABEL4096 LABEL4096 LABEL4096 LABEL4096 "\"}}", 413, "too long" },
+        { "the same as a change", API_PATCH, RW, ZONE, "{\"pdns\":{\"a\":\"" LABEL4096 LABEL4096 LABEL4096 LABEL4096 "\"}}", 413, "" },
+        { "a zero byte, which could not be read again", API_POST, RW, "/v1/zones", "{\"name\":\"s.example\",\"nameservers\":[\"ns.example.net.\"],"
+          "\"pdns\":{\"a\":\"\\u0000\"}}", 422, "" },
+        { "the same as a change", API_PATCH, RW, ZONE, "{\"pdns\":{\"a\":\"\\u0000\"}}", 422, "" },
+        { "and where it would cut off", API_PATCH, RW, ZONE, "{\"account\":\"a\\u0000b\"}", 400, "account: a text is wanted" },
 
         { "malformed", API_PATCH, RW, SETS, "{\"rrsets\":[", 400, "no JSON" },
         { "no object", API_PATCH, RW, SETS, "\"rrsets\"", 400, "no JSON" },
         { "a member twice", API_PATCH, RW, SETS, "{\"rrsets\":[],\"rrsets\":[]}", 400, "duplicate" },
         { "records missing", API_PATCH, RW, SETS, ONE(""), 400, "records are missing" },
         { "delete with records", API_PATCH, RW, SETS, ONE(",\"change\":\"delete\",\"records\":[]"), 400, "a delete has no records" },
+        { "an owner that is not ASCII", API_PATCH, RW, SETS, "{\"rrsets\":[{\"name\":\"\303\274\",\"type\":\"A\",\"records\":[]}]}", 422, "as DNS has them" },
+        { "nor in the path", API_GET, RO, SETS "/%C3%BC/A", "", 400, "as DNS has them" },
         { "RDATA that does not parse", API_PATCH, RW, SETS, ONE(",\"records\":[{\"content\":\"1.2.3\"}]"), 422, "a A: content" },
         { "one bad one takes all", API_PATCH, RW, SETS, "{\"rrsets\":[{\"name\":\"a\",\"type\":\"A\",\"records\":[{\"content\":\"192.0.2.1\"}]},"
           "{\"name\":\"b\",\"type\":\"A\",\"records\":[{\"content\":\"x\"}]}]}", 422, "b A: content" },
@@ -184,6 +197,28 @@ static void tsig_steps(void **state)
     RUN(*state, steps);
 }
 
+/* The loop answers for all: what is long to read is read in a thread. */
+static void large_bodies_leave_the_loop(void **state)
+{
+    static const struct { const char *why, *target, *body; enum api_method method; } calls[] = {
+        { "several RRsets", SETS, ONE(",\"records\":[]"), API_PATCH },
+        { "one RRset", SETS "/a/A", "{\"records\":[]}", API_PUT },
+    };
+    struct api_bed *b = *state;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        for (int large = 0; large < 2; large++) {
+            char *body = malloc(40000);
+            (void)snprintf(body, 40000, "%s%*s", calls[i].body, large ? 20000 : 1, "");
+            const struct api_request r = { .method = calls[i].method, .path = calls[i].target, .key = RW, .body = bytes_of_text(body) };
+            struct api_call c;
+            enum api_next next = api_begin(&c, &r, b->keys);
+            if (next != (large ? API_WORK : API_CHANGE))
+                fail_msg("%s, %zu bytes: step %d", calls[i].why, strlen(body), (int)next);
+            api_call_release(&c);
+            free(body);
+        }
+}
+
 /* --- RRsets as JSON -------------------------------------------------------------------------------------------------- */
 static const struct { const char *why, *type, *content, *back; bool absolute; } contents[] = {
     { "an address", "A", "192.0.2.1", "192.0.2.1", false },
@@ -233,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(zone_steps, api_bed_open, api_bed_close),
         cmocka_unit_test_setup_teardown(tsig_steps, api_bed_open, api_bed_close),
+        cmocka_unit_test_setup_teardown(large_bodies_leave_the_loop, api_bed_open, api_bed_close),
         cmocka_unit_test(content_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

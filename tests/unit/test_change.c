@@ -384,6 +384,35 @@ static void secondaries_expire(void **state)
     bed_close(&b);
 }
 
+/* An edit says what changes of what is there. Of a zone that expired nothing is seen, so all that it has would be the edit. */
+static void an_expired_zone_is_not_edited(void **state)
+{
+    struct bed b;
+    struct name apex = name_of("second.example.");
+    struct change c;
+    (void)state;
+    bed_open(&b);
+    bed_whole(&b, CHANGE_CREATE, "second.example.", NULL, "{\"kind\":\"secondary\"}");
+    bed_transfer(&b, "second.example.", BASE);
+    change_init(&c, CHANGE_STATE, name_bytes(&apex));
+    c.state = ZONE_EXPIRED;
+    c.author.via = VIA_TRANSFER;
+    bed_put(&b, &c);
+    bed_wait(&b);
+    assert_int_equal(c.result.end, CHANGE_DONE);
+    change_release(&c);
+    struct edit *e = edit_new("second.example.", SOA "@ 3600 NS ns\nnew 300 A 192.0.2.7\n", NULL);
+    e->c.author.via = VIA_TRANSFER;
+    edit_run(&b, e);
+    assert_int_equal(e->c.result.end, CHANGE_REFUSED);
+    assert_int_equal(e->c.result.err, ERR_NOTNOW);
+    edit_free(e);
+    assert_true(bed_has(&b, "second.example.", "www.second.example."));
+    bed_transfer(&b, "second.example.", BASE "new 300 A 192.0.2.7\n");
+    assert_true(bed_has(&b, "second.example.", "new.second.example."));
+    bed_close(&b);
+}
+
 /* What transfers will do: a secondary's RRsets set one by one, its serial as the primary says. */
 static void a_transfer_edits_the_store(void **state)
 {
@@ -655,11 +684,12 @@ static void trim_log(struct bed *b)
     struct log_txn *t;
     struct head h;
     bool more;
-    bed_quiet(b);
+    bed_stall(b);                   /* the log is the writing thread's */
     assert_int_equal(store_head(b->store, &h, NULL), OK);
     assert_int_equal(log_begin(b->store, &t, NULL), OK);
     assert_int_equal(log_trim(t, h.seq, 100000, &more, NULL), OK);
     assert_int_equal(log_commit(t, NULL), OK);
+    bed_go(b);
 }
 
 static void a_full_disk(void **state)
@@ -912,7 +942,7 @@ int main(void)
         cmocka_unit_test(edit_rows), cmocka_unit_test(what_is_not_published_moves_nothing), cmocka_unit_test(serial_rows),
         cmocka_unit_test(a_group_is_one_transaction), cmocka_unit_test(what_only_the_build_refuses_is_found_by_halves),
         cmocka_unit_test(who_did_it_is_told_apart), cmocka_unit_test(two_clients_race), cmocka_unit_test(zones_above_and_below_each_other),
-        cmocka_unit_test(a_dry_run_changes_nothing), cmocka_unit_test(kinds_of_zones), cmocka_unit_test(secondaries_expire), cmocka_unit_test(a_transfer_edits_the_store), cmocka_unit_test(a_zone_without_data_gets_some),
+        cmocka_unit_test(a_dry_run_changes_nothing), cmocka_unit_test(kinds_of_zones), cmocka_unit_test(secondaries_expire), cmocka_unit_test(an_expired_zone_is_not_edited), cmocka_unit_test(a_transfer_edits_the_store), cmocka_unit_test(a_zone_without_data_gets_some),
         cmocka_unit_test(edits_and_whole_zones_in_order), cmocka_unit_test(settings_move_alone),
         cmocka_unit_test(the_outbox_is_built_at_the_start), cmocka_unit_test(a_store_older_than_the_records_is_rebuilt), cmocka_unit_test(all_zones_are_rebuilt),
         cmocka_unit_test(an_idle_core_has_an_empty_outbox), cmocka_unit_test(a_full_disk), cmocka_unit_test(commits_of_the_source_that_fail), cmocka_unit_test(what_nobody_knows_comes_true),

@@ -728,6 +728,29 @@ static void time_never_runs_back(void **state)
     core_end(&c);
 }
 
+/* What a crash leaves in core.time is a bound, not a time: one that follows another must not add to it. */
+static void time_after_crashes(void **state)
+{
+    struct core c;
+    struct fault fault = { .text = "" };
+    char path[300];
+    struct bytes left;
+    (void)state;
+    core_init(&c, 0);
+    snprintf(path, sizeof path, "%s/core.time", c.dir);
+    uint64_t first = commit_time_ms(c.committer);
+    for (int crash = 0; crash < 20; crash++) {
+        assert_int_equal(file_read(path, 64, &left, &fault), OK);
+        core_down(&c);              /* writes the time that was told last: put back what a crash would have left */
+        assert_int_equal(file_replace(path, left, 0644, &fault), OK);
+        free((void *)(uintptr_t)left.ptr);
+        assert_int_equal(core_up(&c, &fault), OK);
+        assert_true(commit_time_ms(c.committer) >= first);
+    }
+    assert_true(commit_time_ms(c.committer) < clock_wall_ms() + 30000 + 21 * 1000);
+    core_end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -735,6 +758,7 @@ int main(void)
         cmocka_unit_test(limits), cmocka_unit_test(log_ahead_of_data), cmocka_unit_test(lost_logs), cmocka_unit_test(foreign_data),
         cmocka_unit_test(crash_while_an_epoch_begins), cmocka_unit_test(lost_and_full),
         cmocka_unit_test(full_store), cmocka_unit_test(full_between), cmocka_unit_test(when_it_is_told), cmocka_unit_test(time_never_runs_back),
+        cmocka_unit_test(time_after_crashes),
     };
     if (sodium_init() < 0)
         return 1;

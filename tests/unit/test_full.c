@@ -423,6 +423,34 @@ static void nested_zones_may_be_built_at_once(void **state)
     bed_close(b);
 }
 
+/* A secondary that has expired is not answered from until it was transferred: laying it out anew is no transfer. */
+static void an_expired_zone_is_not_laid_out(void **state)
+{
+    (void)state;
+    struct bed *b = bed_open();
+    struct name name = name_of("example.com.");
+    uint8_t key[RRKEY_MAX], value[1024];
+    struct wr k = wr_over(key, sizeof key), w = wr_over(value, sizeof value);
+    struct zone_header h;
+    struct fault fault = { "" };
+    uint64_t seq;
+    assert_int_equal(bed_change(b, CHANGE_CREATE, "example.com.", "{\"kind\":\"secondary\"}", WWW).end, CHANGE_DONE);
+    assert_int_equal(view_begin(b->p.view), OK);
+    assert_int_equal(zone_header_get(name_bytes(&name), b->p.view, &h), OK);
+    h.state = ZONE_EXPIRED;
+    zone_header_write(&w, &h);
+    assert_int_equal(rrkey_write(name_bytes(&name), RRSLOT_ZONE, &k), OK);
+    struct op op = { OP_PUT, bytes_of_text("dns"), wr_done(&k), wr_done(&w) };
+    view_end(b->p.view);
+    assert_ok(commit_run(b->p.committer, &op, 1, &seq, &fault), &fault);
+    struct change_result r = bed_change(b, CHANGE_REBUILD, "example.com.", NULL, NULL);
+    expect_end("expired", &r, CHANGE_REFUSED, ERR_NOTNOW, "expired");
+    assert_int_equal(bed_state(b, "example.com."), ZONE_EXPIRED);
+    assert_int_equal(bed_change(b, CHANGE_WHOLE, "example.com.", NULL, WWW).end, CHANGE_DONE);
+    assert_int_equal(bed_state(b, "example.com."), ZONE_LIVE);
+    bed_close(b);
+}
+
 /* --- ends --------------------------------------------------------------------------------------------------------------- */
 static void an_end_in_the_middle_tells_all(void **state)
 {
@@ -563,6 +591,47 @@ static void a_disk_that_fills_behind_the_records(void **state)
     assert_true(unknown > 0);
 }
 
+/* The log has a zone of which nobody knows, the store comes to it with the next one: which is not built on what was there before. */
+static void what_comes_true_is_built_on(void **state)
+{
+    (void)state;
+    static char text[400000], pad[400000];
+    struct rlimit was, tight;
+    unsigned unknown = 0;
+    void (*on_limit)(int) = signal(SIGXFSZ, SIG_IGN);
+    struct complaints c;
+    struct stat st;
+    char path[300];
+    size_t n;
+    zone_of(pad, sizeof pad, 1, 4000);
+    zone_of(text, sizeof text, 9, 400);
+    struct bed *other = bed_open();
+    assert_int_equal(bed_change(other, CHANGE_CREATE, "example.com.", "{\"kind\":\"secondary\"}", WWW "z 60 TXT z\n").end, CHANGE_DONE);
+    char *want = bed_walk(other, "example.com.");
+    bed_close(other);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        struct bed *b = bed_open();
+        assert_int_equal(bed_change(b, CHANGE_CREATE, "example.com.", "{\"kind\":\"secondary\"}", WWW).end, CHANGE_DONE);
+        assert_int_equal(place_load(&b->p, "pad.example.", pad, false, &c, &n), OK);
+        snprintf(path, sizeof path, "%s/data.1/data.mdb", b->p.dir);
+        assert_int_equal(stat(path, &st), 0);
+        tight = was;
+        tight.rlim_cur = (rlim_t)st.st_size + 4096 * i;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        struct change_result r = bed_change(b, CHANGE_WHOLE, "example.com.", NULL, text);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+        unknown += r.end == CHANGE_UNKNOWN;
+        r = bed_change(b, CHANGE_WHOLE, "example.com.", NULL, WWW "z 60 TXT z\n");
+        expect_end("the next", &r, CHANGE_DONE, OK, NULL);
+        bed_expect(b, "the next", "example.com.", want);
+        bed_close(b);
+    }
+    free(want);
+    (void)signal(SIGXFSZ, on_limit);
+    assert_true(unknown > 0);
+}
+
 static void a_dry_run_only_tells(void **state)
 {
     (void)state;
@@ -604,11 +673,11 @@ int main(void)
         cmocka_unit_test(rows_that_the_store_lacks_are_built_again),
         cmocka_unit_test(a_zone_without_data_stands_there_empty),
         cmocka_unit_test(a_burst_of_rebuilds_is_one),
-        cmocka_unit_test(nested_zones_may_be_built_at_once),
+        cmocka_unit_test(nested_zones_may_be_built_at_once), cmocka_unit_test(an_expired_zone_is_not_laid_out),
         cmocka_unit_test(an_end_in_the_middle_tells_all),
         cmocka_unit_test(a_full_disk_leaves_all_as_it_was),
         cmocka_unit_test(a_full_store_puts_the_records_back),
-        cmocka_unit_test(a_disk_that_fills_behind_the_records),
+        cmocka_unit_test(a_disk_that_fills_behind_the_records), cmocka_unit_test(what_comes_true_is_built_on),
         cmocka_unit_test(a_dry_run_only_tells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

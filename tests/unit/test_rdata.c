@@ -100,6 +100,11 @@ static void checks_wire(void **state)
         { "A", TYPE_A, "c0000201", OK }, { "A too short", TYPE_A, "c00002", ERR_BAD }, { "A too long", TYPE_A, "c000020101", ERR_BAD },
         { "A without RDATA", TYPE_A, "", ERR_BAD }, { "MX", TYPE_MX, "000a 0161 00", OK }, { "MX, name cut off", TYPE_MX, "000a 0161", ERR_BAD },
         { "MX, pointer", TYPE_MX, "000a c000", ERR_BAD }, { "TXT", TYPE_TXT, "0161 00", OK }, { "TXT cut off", TYPE_TXT, "0261", ERR_BAD },
+        { "AAAA", TYPE_AAAA, "20010db8 00000000 00000000 00000001", OK }, { "AAAA too short", TYPE_AAAA, "20010db8", ERR_BAD },
+        { "NS", TYPE_NS, "0161 00", OK }, { "NS, bytes behind", TYPE_NS, "0161 00 00", ERR_BAD }, { "NS without RDATA", TYPE_NS, "", ERR_BAD },
+        { "SRV", TYPE_SRV, "000100020003 0161 00", OK }, { "SRV without a name", TYPE_SRV, "000100020003", ERR_BAD },
+        { "TXT without a string", TYPE_TXT, "", ERR_BAD }, { "SOA", TYPE_SOA, "0000 00000001 00000002 00000003 00000004 00000005", OK },
+        { "RRSIG", TYPE_RRSIG, "0001 08 02 0000012c 70000000 60000000 0001 00 ab", OK }, { "RRSIG without a signer", TYPE_RRSIG, "0001 08 02 0000012c 70000000 60000000 0001", ERR_BAD },
         { "SOA without numbers", TYPE_SOA, "0000", ERR_BAD }, { "unknown type", 65280, "0102", OK }, { "unknown type, empty", 65280, "", OK },
     };
     for (size_t i = 0; i < ROWS(wires); i++) {

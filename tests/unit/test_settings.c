@@ -97,6 +97,9 @@ static const struct { const char *why, *before, *object, *want, *words; } merges
     { "a known one with a wrong value", "{}", "{\"guard\":\"loose\"}", NULL, "guard: normal or strict is wanted" },
     { "times are not set by hand", "{}", "{\"created\":1}", NULL, "created: is not set by hand" },
     { "no object", "{}", "[]", NULL, "an object is wanted" },
+    { "a text with a zero byte is not cut off", "{}", "{\"account\":\"a\\u0000b\"}", NULL, "account: a text is wanted" },
+    { "nor read as the word before it", "{}", "{\"guard\":\"strict\\u0000\"}", NULL, "guard: normal or strict is wanted" },
+    { "nor a key's name", "{}", "{\"primaries\":[{\"address\":\"192.0.2.1\",\"tsig\":\"k\\u0000x\"}]}", NULL, "primaries: a list of {\"address\", \"tsig\"} is wanted" },
 };
 
 static void settings_of_an_api(void **state)
@@ -106,7 +109,7 @@ static void settings_of_an_api(void **state)
         struct zone_settings s;
         struct fault fault = { "" };
         struct bytes out = { NULL, 0 };
-        json_t *o = json_loads(merges[i].object, 0, NULL);
+        json_t *o = json_loads(merges[i].object, JSON_ALLOW_NUL, NULL);
         assert_non_null(o);
         assert_int_equal(settings_read(bytes_of_text(merges[i].before), &arena, &s, &fault), OK);
         enum err err = settings_merge(&s, o, is_name, &arena, &fault);
@@ -273,12 +276,31 @@ static void rights_that_are_refused(void **state)
     }
 }
 
+/* The API's JSON may hold zero bytes, the row's may not: "*" and what follows it would be any zone now and no rights later. */
+static void rights_with_a_zero_byte(void **state)
+{
+    static const char *const texts[] = {
+        "{\"update\":[{\"zone\":\"*\\u0000.example.com.\"}]}", "{\"transfer\":[\"*\\u0000\"]}",
+        "{\"update\":[{\"zone\":\"x.\",\"names\":[\"*\\u0000\"]}]}", "{\"update\":[{\"zone\":\"x.\",\"types\":[\"ANY\\u0000\"]}]}",
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(texts); i++) {
+        struct rights r;
+        struct fault fault = { "" };
+        json_t *o = json_loads(texts[i], JSON_ALLOW_NUL, NULL);
+        assert_non_null(o);
+        if (rights_of_json(o, &arena, &r, &fault) != ERR_BAD)
+            fail_msg("%s is taken", texts[i]);
+        json_decref(o);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(settings_text_and_back), T(settings_of_an_api), T(settings_shown_whole), T(settings_have_limits),
-        T(who_may_update), T(who_may_transfer), T(rights_that_are_refused),
+        T(who_may_update), T(who_may_transfer), T(rights_that_are_refused), T(rights_with_a_zero_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -433,6 +433,7 @@ static const char *const format_lines[] = {
     "counters 666f726d6174 0000000000000001",
     "counters 6d61726b 00000000000000010000000000000007",
     "counters 7a6f6e65 0000000000000003",
+    "secondaries 7465737400610000 000000006553f100000000006553f000000000006553f48400000000656666000000000701",
 };
 
 static bool compare_line(void *arg, unsigned table, struct bytes key, struct bytes value)
@@ -444,6 +445,35 @@ static bool compare_line(void *arg, unsigned table, struct bytes key, struct byt
     assert_string_equal(got, format_lines[*line]);
     ++*line;
     return true;
+}
+
+static void secondaries_stay_with_their_zone(void **state)
+{
+    struct refresh_kept k = { 1, 2, 3, 4, 5, true }, got;
+    struct name apex = name_of_text("s.test.");
+    struct bytes a = name_bytes(&apex);
+    struct source_txn *t = txn_begin(bed.s, SOURCE_WRITE);
+    uint64_t version = source_version(bed.s);
+    (void)state;
+    assert_int_equal(source_secondary_put(t, a, &k, NULL), ERR_NOTFOUND);
+    (void)zone_make(t, "s.test.", "{\"kind\":\"secondary\"}");
+    assert_int_equal(source_secondary(t, a, &got), ERR_NOTFOUND);
+    txn_commit(t);
+    assert_true(source_version(bed.s) != version);
+    version = source_version(bed.s);
+    t = txn_begin(bed.s, SOURCE_WRITE);
+    assert_int_equal(source_secondary_put(t, a, &k, NULL), OK);
+    txn_commit(t);
+    assert_true(source_version(bed.s) == version);              /* nobody need read zones and keys again */
+    source_bed_again(&bed);
+    t = txn_begin(bed.s, SOURCE_WRITE);
+    (void)zone_make(t, "s.test.", "{\"kind\":\"secondary\"}");     /* all of it came anew, under another id */
+    assert_int_equal(source_secondary(t, a, &got), OK);
+    assert_true(got.checked_s == 1 && got.transferred_s == 2 && got.next_s == 3 && got.expires_s == 4 && got.serial == 5 && got.expired);
+    assert_int_equal(source_zone_del(t, a, NULL), OK);
+    (void)zone_make(t, "s.test.", "{\"kind\":\"secondary\"}");
+    assert_int_equal(source_secondary(t, a, &got), ERR_NOTFOUND);
+    source_abort(t);
 }
 
 static void the_bytes_of_the_format(void **state)
@@ -460,6 +490,7 @@ static void the_bytes_of_the_format(void **state)
     struct tsig_key_row k = { .name = name_of_text("k."), .algorithm = bytes_of_text("hmac-sha256"), .secret = bytes_of("\1\2", 2),
                               .rights = bytes_of_text("{}") };
     struct source_mark m = { 1, 7 };
+    struct refresh_kept kept = { 1700000000, 1699999744, 1700000900, 1701209600, 7, true };
     uint64_t id = zone_make(t, "a.test.", "{\"kind\":\"native\"}"), fresh;
     size_t line = 0;
     (void)state;
@@ -468,6 +499,7 @@ static void the_bytes_of_the_format(void **state)
     assert_int_equal(source_event_add(t, &e, NULL), OK);
     assert_int_equal(source_tsig_put(t, &k, NULL), OK);
     assert_int_equal(source_mark_put(t, &m, NULL), OK);
+    assert_int_equal(source_secondary_put(t, bytes_of("\1A\4test", 8), &kept, NULL), OK);
     assert_int_equal(source_fresh_id(t, &fresh, NULL), OK);
     for (unsigned i = 0; i < RECORDBOOK_TABLES; i++)
         assert_int_equal(recordbook_entries(t, i, compare_line, &line), OK);
@@ -527,7 +559,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(zones_in_canonical_order), T(a_zone_points_to_its_id), T(version_moves_with_zones_and_keys), T(a_row_comes_back_whole),
         T(rows_in_canonical_order), T(the_longest_names_fit), T(too_large_is_told), T(rows_without_a_zone_go),
-        T(events_stay_until_done), T(the_mark_is_kept), T(keys_come_back), T(the_bytes_of_the_format), T(nobody_else_reads_the_folder), T(small_rows_take_little_room),
+        T(events_stay_until_done), T(the_mark_is_kept), T(keys_come_back), T(secondaries_stay_with_their_zone), T(the_bytes_of_the_format), T(nobody_else_reads_the_folder), T(small_rows_take_little_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

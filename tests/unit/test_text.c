@@ -49,6 +49,15 @@ static void what_is_no_hex_or_base64(void **state)
     assert_int_equal(back[0], 0xab);
 }
 
+static void ascii(void **state)
+{
+    (void)state;
+    assert_true(text_is_ascii(bytes_of("", 0)));
+    assert_true(text_is_ascii(bytes_of_text("xn--bcher-kva.\\195\\188\177")));
+    assert_false(text_is_ascii(bytes_of_text("b\303\274cher")));
+    assert_false(text_is_ascii(bytes_of_text("a\200")));
+}
+
 static void numbers(void **state)
 {
     static const struct { const char *text; uint64_t max; enum err want; uint64_t v; } rows[] = {
@@ -108,7 +117,7 @@ static void sizes_for_people(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hex_and_base64), cmocka_unit_test(what_is_no_hex_or_base64), cmocka_unit_test(numbers),
+        cmocka_unit_test(hex_and_base64), cmocka_unit_test(what_is_no_hex_or_base64), cmocka_unit_test(ascii), cmocka_unit_test(numbers),
         cmocka_unit_test(sizes_and_durations), cmocka_unit_test(sizes_for_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* UPDATE, RFC 2136 section 3 rule by rule: a message against a small zone, the rcode, and what an owner holds afterwards. */
+#include "builder/replays.h"
 #include "builder/update.h"
 
 #include "tests/unit/draft_model.h"
@@ -472,11 +473,44 @@ static void ends(void **state)
     }
 }
 
+/* Signed messages by their MACs, one behind the other, in a memory of four places. */
+static void replays(void **state)
+{
+    enum { T0 = 1000000, FUDGE = 300, NOT_YET = 0xffff };
+    static const struct { const char *why, *mac; uint64_t at; enum replay want; uint16_t rcode, end; } seen[] = {
+        { "the first of it", "0123456789abcdef", T0, REPLAY_NEW, 0, NOT_YET },
+        { "while it is being made", "0123456789abcdef", T0, REPLAY_BEING_MADE, 0, RCODE_YXRRSET },
+        { "made: what it brought", "0123456789abcdef", T0 + 299, REPLAY_MADE, RCODE_YXRRSET, RCODE_YXRRSET },
+        { "its MAC cut short is the same message", "0123456789", T0 + 300, REPLAY_MADE, RCODE_YXRRSET, RCODE_YXRRSET },
+        { "another MAC", "x123456789abcdef", T0, REPLAY_NEW, 0, RCODE_SERVFAIL },
+        { "the machine failed: it may come again", "x123456789abcdef", T0 + 1, REPLAY_NEW, 0, RCODE_NOERROR },
+        { "a third", "y123456789abcdef", T0 + 2, REPLAY_NEW, 0, RCODE_NOERROR },
+        { "a fourth", "z123456789abcdef", T0 + 3, REPLAY_NEW, 0, RCODE_NOERROR },
+        { "a fifth has the place of the one whose time is over first", "w123456789abcdef", T0 + 4, REPLAY_NEW, 0, RCODE_NOERROR },
+        { "so that one is forgotten", "0123456789abcdef", T0, REPLAY_NEW, 0, RCODE_NOERROR },
+        { "and the others are not", "z123456789abcdef", T0 + 3, REPLAY_MADE, RCODE_NOERROR, RCODE_NOERROR },
+    };
+    struct replays *r;
+    (void)state;
+    assert_int_equal(replays_open(&r, 4), OK);
+    for (size_t i = 0; i < ROWS(seen); i++) {
+        struct tsig t = { .mac = bytes_of_text(seen[i].mac), .time_s = seen[i].at < T0 + 10 ? seen[i].at : T0, .fudge_s = FUDGE };
+        uint16_t rcode = 0;
+        enum replay got = replays_look(r, &t, seen[i].at, &rcode);
+        if (got != seen[i].want || (got == REPLAY_MADE && rcode != seen[i].rcode))
+            fail_msg("%s: got %d, rcode %u", seen[i].why, (int)got, rcode);
+        if (seen[i].end != NOT_YET)
+            replays_end(r, &t, seen[i].end);
+    }
+    replays_close(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(section_3), cmocka_unit_test(a_plan_can_be_run_again), cmocka_unit_test(rights_are_asked_for_each_record),
         cmocka_unit_test(messages), cmocka_unit_test(names_in_data_are_made_whole), cmocka_unit_test(ends),
+        cmocka_unit_test(replays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

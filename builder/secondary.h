@@ -1,0 +1,39 @@
+/* Zones taken from other primaries: the I/O around refresh.h (when) and xfrin.h (what), in core.dns's thread.
+ *
+ *     source: zones of kind secondary ─► refresh_zone          NOTIFY ─► secondary_notified ─► refresh_notified
+ *     refresh_next ─┬─► SOA over UDP, or TCP ──────────────────────────────┬─► refresh_told ─► source_secondary_put
+ *                   ├─► transfer over TCP ─► xfrin_change ─► changer ──────┤   (together, once a second, in the writing
+ *                   └─► expire, revive ─► CHANGE_STATE ─► changer ─────────┘   thread: what is lost with a crash is asked again)
+ *
+ *     secondary.c   life, to-dos, ends        secondary_ask.c   one question or transfer      secondary_zones.c   who is asked
+ */
+#ifndef AZOTH_BUILDER_SECONDARY_H
+#define AZOTH_BUILDER_SECONDARY_H
+
+#include "base/stat.h"
+#include "builder/change.h"
+#include "builder/refresh.h"
+
+struct event_base;
+struct queue;
+struct secondary_options {
+    struct event_base *base;
+    struct store *store;
+    struct source *source;
+    struct changer *changer;
+    struct queue *queue;
+    struct refresh_limits limits;
+};
+struct secondary;
+MUST_USE enum err secondary_open(struct secondary **out, const struct secondary_options *o, struct fault *fault);
+/* When the base runs no more: all questions end, no change is put. NULL is fine. */
+void secondary_stop(struct secondary *s);
+/* Behind changer_close and queue_close, when all changes were told. NULL is fine. */
+void secondary_close(struct secondary *s);
+
+/* A NOTIFY that came from this address, signed with this key (empty: not at all). true: the zone is a secondary and one of its
+ * primaries has the address, and the key if it has one; it is asked soon. In the base's thread. */
+bool secondary_notified(struct secondary *s, struct bytes apex, struct bytes client, struct bytes key, bool has_serial, uint32_t serial);
+void secondary_metrics(const struct secondary *s, struct stat_page *p);
+
+#endif

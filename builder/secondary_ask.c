@@ -1,0 +1,288 @@
+/* One question or transfer: SOA over UDP (over TCP when the reply is cut off), transfers over TCP; IXFR gives way to AXFR. */
+#include "builder/secondary_parts.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "wire/tcp.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define UDP_TRIES 3
+#define UDP_WAIT_MS 2000
+#define CONNECT_MS 5000
+#define IDLE_MS 10000           /* from one whole message to the next */
+#define WHOLE_MS 3600000
+#define REPLY_MAX 65535
+
+static const struct secondary_primary *primary_of(const struct secondary_job *j) { return &j->s->primaries[j->todo.primary]; }
+
+static void wait_ms(struct secondary_job *j, uint64_t ms)
+{
+    uint64_t now = clock_mono_ms(), left = j->until_ms > now ? j->until_ms - now : 0;
+    if (ms > left)
+        ms = left;
+    struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+    (void)event_add(j->timeout, &tv);
+}
+
+static void transport_close(struct secondary_job *j)
+{
+    if (j->readable != NULL)
+        event_free(j->readable);
+    if (j->bev != NULL)
+        bufferevent_free(j->bev);
+    if (j->fd >= 0)
+        (void)close(j->fd);
+    j->readable = NULL;
+    j->bev = NULL;
+    j->fd = -1;
+}
+
+void secondary_ask_close(struct secondary_job *j)
+{
+    transport_close(j);
+    if (j->timeout != NULL)
+        event_free(j->timeout);
+    xfrin_end(j->x);
+    policies_key_give(j->key);
+    j->timeout = NULL;
+    j->x = NULL;
+    j->key = NULL;
+}
+
+static void fail_silent(struct secondary_job *j, const char *why) { secondary_end(j, REFRESH_SILENT, 0, why); }
+static void fail(struct secondary_job *j, const char *why) { secondary_end(j, REFRESH_FAILED, 0, why); }
+
+/* --- the question ---------------------------------------------------------------------------------------------------------- */
+static enum err question_make(struct secondary_job *j, bool udp)
+{
+    struct xfrin_ask ask = { .apex = j->todo.apex, .kind = j->kind, .udp = udp, .have = j->has_soa && j->kind != XFRIN_AXFR,
+                             .soa = bytes_of(j->soa, j->soa_len), .key = j->key != NULL ? &j->key->key : NULL };
+    uint16_t id;
+    xfrin_end(j->x);
+    j->x = NULL;
+    if (RAND_bytes((unsigned char *)&id, sizeof id) != 1)
+        return ERR_NOMEM;
+    return xfrin_begin(&j->x, &ask, id, clock_wall_ms() / 1000);
+}
+
+/* --- TCP ---------------------------------------------------------------------------------------------------------------------- */
+static void tcp_start(struct secondary_job *j);
+
+static void change_put(struct secondary_job *j)
+{
+    xfrin_change(&j->change, j->x, name_bytes(&j->todo.apex), primary_of(j)->text);
+    transport_close(j);
+    (void)event_del(j->timeout);
+    j->stage = STAGE_CHANGE;
+    secondary_put(j);
+}
+
+static void start_all(struct secondary_job *j)
+{
+    j->kind = XFRIN_AXFR;
+    j->heard = false;
+    tcp_start(j);
+}
+
+static bool judged(struct secondary_job *j, enum xfrin_verdict v, const struct fault *fault)
+{
+    switch (v) {
+    case XFRIN_MORE: return false;
+    case XFRIN_CURRENT: secondary_end(j, REFRESH_CURRENT, xfrin_serial(j->x), NULL); break;
+    case XFRIN_DONE:
+        if (j->kind == XFRIN_SOA)
+            secondary_end(j, REFRESH_NEWER, xfrin_serial(j->x), NULL);
+        else
+            change_put(j);
+        break;
+    case XFRIN_TRY_TCP: tcp_start(j); break;
+    case XFRIN_TRY_AXFR:
+        if (j->kind == XFRIN_IXFR)
+            start_all(j);
+        else
+            fail(j, fault_text(fault, ERR_BAD));
+        break;
+    case XFRIN_FAILED: default: fail(j, fault_text(fault, ERR_BAD)); break;
+    }
+    return true;
+}
+
+static void on_readable(struct bufferevent *bev, void *arg)
+{
+    struct secondary_job *j = arg;
+    struct evbuffer *in = bufferevent_get_input(bev);
+    struct fault fault = { "" };
+    for (;;) {
+        size_t have = evbuffer_get_length(in), need;
+        struct bytes msg, got = bytes_of(evbuffer_pullup(in, (ev_ssize_t)(have < TCP_PREFIX + REPLY_MAX ? have : TCP_PREFIX + REPLY_MAX)),
+                                         have < TCP_PREFIX + REPLY_MAX ? have : TCP_PREFIX + REPLY_MAX);
+        enum err err = tcp_next(got, &msg, &need);
+        if (err == ERR_SHORT) {
+            bufferevent_setwatermark(bev, EV_READ, need, 0);
+            return;
+        }
+        if (err != OK) {
+            fail(j, "a message of no length");
+            return;
+        }
+        j->heard = true;
+        wait_ms(j, IDLE_MS);
+        if (judged(j, xfrin_take(j->x, msg, clock_wall_ms() / 1000, &fault), &fault))
+            return;
+        (void)evbuffer_drain(in, TCP_PREFIX + msg.len);
+    }
+}
+
+static void on_connected(struct secondary_job *j)
+{
+    struct bytes q = xfrin_query(j->x);
+    uint8_t prefix[TCP_PREFIX];
+    tcp_put_prefix(prefix, q.len);
+    j->stage = STAGE_TCP;
+    (void)bufferevent_write(j->bev, prefix, sizeof prefix);
+    (void)bufferevent_write(j->bev, q.ptr, q.len);
+    wait_ms(j, IDLE_MS);
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct secondary_job *j = arg;
+    struct fault fault = { "" };
+    (void)bev;
+    if ((what & BEV_EVENT_CONNECTED) != 0) {
+        on_connected(j);
+        return;
+    }
+    if (!j->heard) {
+        fail_silent(j, j->stage == STAGE_CONNECT ? "no connection" : "the connection was closed without an answer");
+        return;
+    }
+    (void)judged(j, xfrin_closed(j->x, &fault), &fault);
+}
+
+static void tcp_start(struct secondary_job *j)
+{
+    const struct secondary_primary *p = primary_of(j);
+    transport_close(j);
+    j->stage = STAGE_CONNECT;
+    if (question_make(j, false) != OK || (j->bev = bufferevent_socket_new(j->s->o.base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS)) == NULL) {
+        fail(j, "out of memory");
+        return;
+    }
+    wait_ms(j, CONNECT_MS);
+    bufferevent_setcb(j->bev, on_readable, NULL, on_event, j);
+    bufferevent_setwatermark(j->bev, EV_READ, TCP_PREFIX, 0);
+    (void)bufferevent_enable(j->bev, EV_READ | EV_WRITE);
+    /* What fails at once is told by the callback, or by the time. */
+    (void)bufferevent_socket_connect(j->bev, (struct sockaddr *)(uintptr_t)&p->address.addr.sa, (int)p->address.len);
+}
+
+/* --- UDP ---------------------------------------------------------------------------------------------------------------------- */
+static bool udp_send(struct secondary_job *j)
+{
+    struct bytes q = xfrin_query(j->x);
+    j->tries++;
+    wait_ms(j, UDP_WAIT_MS);
+    return send(j->fd, q.ptr, q.len, MSG_DONTWAIT) == (ssize_t)q.len;
+}
+
+static void on_datagram(evutil_socket_t fd, short what, void *arg)
+{
+    struct secondary_job *j = arg;
+    struct bytes q = xfrin_query(j->x);
+    struct fault fault = { "" };
+    uint8_t buf[4096];
+    (void)what;
+    ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0) {
+        fail_silent(j, "nobody listens there");
+        return;
+    }
+    if (n < 2 || q.ptr[0] != buf[0] || q.ptr[1] != buf[1])
+        return;                                 /* not to this question: somebody guesses */
+    (void)judged(j, xfrin_take(j->x, bytes_of(buf, (size_t)n), clock_wall_ms() / 1000, &fault), &fault);
+}
+
+static void udp_start(struct secondary_job *j)
+{
+    const struct secondary_primary *p = primary_of(j);
+    j->stage = STAGE_UDP;
+    if (question_make(j, true) != OK) {
+        fail(j, "out of memory");
+        return;
+    }
+    j->fd = socket(p->address.addr.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (j->fd < 0 || connect(j->fd, &p->address.addr.sa, p->address.len) != 0
+        || (j->readable = event_new(j->s->o.base, j->fd, EV_READ | EV_PERSIST, on_datagram, j)) == NULL
+        || event_add(j->readable, NULL) != 0 || !udp_send(j))
+        fail_silent(j, "no way there");
+}
+
+/* --- both ------------------------------------------------------------------------------------------------------------------- */
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    struct secondary_job *j = arg;
+    (void)fd, (void)what;
+    if (j->stage == STAGE_UDP && j->tries < UDP_TRIES && clock_mono_ms() < j->until_ms) {
+        (void)udp_send(j);                      /* what an error means is told by the answer that does not come */
+        return;
+    }
+    if (j->heard)
+        fail(j, "no more came in time");
+    else
+        fail_silent(j, j->stage == STAGE_CONNECT ? "no connection in time" : "no answer in time");
+}
+
+void secondary_ask(struct secondary_job *j)
+{
+    struct secondary *s = j->s;
+    struct fault fault = { "" };
+    struct refresh_timers t;
+    const struct name *key = &primary_of(j)->key;
+    j->until_ms = j->begun_ms + WHOLE_MS;
+    j->has_soa = secondary_soa(s, name_bytes(&j->todo.apex), j->soa, sizeof j->soa, &j->soa_len, &j->from, &t);
+    j->kind = j->todo.what == REFRESH_SOA ? XFRIN_SOA : j->todo.axfr || !j->has_soa ? XFRIN_AXFR : XFRIN_IXFR;
+    j->timeout = evtimer_new(s->o.base, on_timeout, j);
+    if (j->timeout == NULL) {
+        fail(j, "out of memory");
+        return;
+    }
+    if (key->len > 0 && policies_key(s->policies, name_bytes(key), &j->key, &fault) != OK) {
+        fail(j, fault_text(&fault, ERR_NOTFOUND));
+        return;
+    }
+    if (j->kind == XFRIN_SOA)
+        udp_start(j);
+    else
+        tcp_start(j);
+}
+
+void secondary_change_told(struct secondary_job *j)
+{
+    const struct change_result *r = &j->change.result;
+    struct refresh_timers t;
+    if (r->end == CHANGE_DONE) {
+        uint32_t serial = xfrin_serial(j->x);
+        (void)secondary_soa(j->s, name_bytes(&j->todo.apex), j->soa, sizeof j->soa, &j->soa_len, &serial, &t);
+        secondary_end(j, REFRESH_DONE, serial, NULL);
+        return;
+    }
+    if (r->err == ERR_STALE && j->kind == XFRIN_IXFR && !j->s->stopping && !j->retried_all) {
+        j->retried_all = true;
+        change_release(&j->change);
+        change_init(&j->change, CHANGE_EDIT, name_bytes(&j->todo.apex));
+        start_all(j);
+        return;
+    }
+    char why[600];
+    (void)snprintf(why, sizeof why, "%s", r->complaints.errors_n > 0 ? r->complaints.errors[0].text : fault_text(&r->fault, r->err));
+    fail(j, why);
+}

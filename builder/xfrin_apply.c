@@ -1,0 +1,238 @@
+/* The plan of an IXFR: RRsets are taken out of the draft when a step first touches them, edited in memory step by step, and
+ * those touched are set at the end. One table finds RRsets, another their records, so that a record costs the same in a
+ * large RRset as in a small one. */
+#include "builder/xfrin_apply.h"
+
+#include "builder/rdata.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct link { struct link *next; uint64_t hash; };
+struct table { struct link **bucket; size_t buckets, n; };
+
+struct set {                            /* an RRset at hand */
+    struct link link;                   /* by owner */
+    struct bytes owner;
+    uint16_t type, covers;
+    uint32_t ttl;
+    struct rec *first, **last;        /* its records, in order */
+    size_t n;                           /* that are there */
+    struct set *next;                   /* of all */
+};
+struct rec {                          /* a record */
+    struct link link;                   /* by RRset and data */
+    const struct set *set;
+    struct bytes rdata;
+    struct rec *next;
+    bool gone;
+};
+struct plan {
+    struct draft *d;
+    struct arena *a;
+    struct table sets, recs;
+    struct set *all, *at;               /* at: the last one asked for */
+};
+
+/* --- tables ------------------------------------------------------------------------------------------------------------ */
+/* The case of letters is left out: in names it does not count, and records that differ by it elsewhere are few. */
+static uint64_t hash_of(const void *of, struct bytes b)
+{
+    uint64_t h = BYTES_FNV_START ^ (uint64_t)(uintptr_t)of * 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i < b.len; i++)
+        h = (h ^ name_lower_byte(b.ptr[i])) * 1099511628211u;
+    return h ^ h >> 32;
+}
+
+static struct link *table_first(const struct table *t, uint64_t hash)
+{
+    return t->buckets == 0 ? NULL : t->bucket[hash & (t->buckets - 1)];
+}
+
+static bool table_grow(struct table *t, struct arena *a)
+{
+    size_t buckets = t->buckets == 0 ? 16 : 4 * t->buckets;
+    struct link **bucket = arena_take(a, buckets * sizeof *bucket);
+    if (bucket == NULL)
+        return false;
+    for (size_t i = 0; i < buckets; i++)
+        bucket[i] = NULL;
+    for (size_t i = 0; i < t->buckets; i++) {
+        for (struct link *l = t->bucket[i], *next; l != NULL; l = next) {
+            next = l->next;
+            l->next = bucket[l->hash & (buckets - 1)];
+            bucket[l->hash & (buckets - 1)] = l;
+        }
+    }
+    t->bucket = bucket;
+    t->buckets = buckets;
+    return true;
+}
+
+static bool table_put(struct table *t, struct arena *a, struct link *l, uint64_t hash)
+{
+    if (t->n >= t->buckets && !table_grow(t, a))
+        return false;
+    struct link **at = &t->bucket[hash & (t->buckets - 1)];
+    *l = (struct link){ *at, hash };
+    *at = l;
+    t->n++;
+    return true;
+}
+
+/* --- RRsets at hand --------------------------------------------------------------------------------------------------- */
+static bool add_rec(struct plan *p, struct set *s, struct bytes rdata)
+{
+    struct rec *e = arena_take(p->a, sizeof *e);
+    if (e == NULL)
+        return false;
+    *e = (struct rec){ .set = s, .rdata = rdata };
+    *s->last = e;
+    s->last = &e->next;
+    s->n++;
+    return table_put(&p->recs, p->a, &e->link, hash_of(s, rdata));
+}
+
+static struct rec *find_rec(const struct plan *p, const struct set *s, struct bytes rdata)
+{
+    uint64_t hash = hash_of(s, rdata);
+    for (struct link *l = table_first(&p->recs, hash); l != NULL; l = l->next) {
+        struct rec *e = (struct rec *)l;
+        if (l->hash == hash && e->set == s && !e->gone && rdata_same(s->type, e->rdata, rdata))
+            return e;
+    }
+    return NULL;
+}
+
+static bool is_of(const struct set *s, const struct zone_rr *rr, uint16_t covers)
+{
+    return s->type == rr->type && s->covers == covers && bytes_equal(s->owner, rr->owner);
+}
+
+static enum err open_set(struct plan *p, const struct zone_rr *rr, uint16_t covers, uint64_t hash, struct set **out, struct fault *fault)
+{
+    struct row row = { .n = 0 };
+    enum err err = draft_row(p->d, rr->owner, rr->type, covers, &row, fault);
+    if (err != OK && err != ERR_NOTFOUND)
+        return err;
+    struct set *s = arena_take(p->a, sizeof *s);
+    if (s == NULL)
+        return ERR_NOMEM;
+    *s = (struct set){ .owner = rr->owner, .type = rr->type, .covers = covers, .ttl = row.ttl, .next = p->all };
+    s->last = &s->first;
+    p->all = s;
+    for (size_t i = 0; err == OK && i < row.n; i++)
+        if (!add_rec(p, s, row.rr[i].rdata))
+            return ERR_NOMEM;
+    *out = s;
+    return table_put(&p->sets, p->a, &s->link, hash) ? OK : ERR_NOMEM;
+}
+
+static enum err set_of(struct plan *p, const struct zone_rr *rr, struct fault *fault)
+{
+    struct rd r = rd_over(rr->rdata);
+    uint16_t covers = rr->type == TYPE_RRSIG ? rd_u16(&r) : 0;
+    if (p->at != NULL && is_of(p->at, rr, covers))
+        return OK;
+    uint64_t hash = hash_of(NULL, rr->owner);
+    for (struct link *l = table_first(&p->sets, hash); l != NULL; l = l->next) {
+        struct set *s = (struct set *)l;
+        if (l->hash == hash && is_of(s, rr, covers)) {
+            p->at = s;
+            return OK;
+        }
+    }
+    return open_set(p, rr, covers, hash, &p->at, fault);
+}
+
+/* --- steps --------------------------------------------------------------------------------------------------------------- */
+static enum err drop(struct plan *p, const struct xfrin_step *step, const struct zone_rr *rr, struct fault *fault)
+{
+    char name[NAME_TEXT_MAX];
+    enum err err = set_of(p, rr, fault);
+    struct rec *e = err == OK ? find_rec(p, p->at, rr->rdata) : NULL;
+    if (err == OK && e == NULL)
+        return fault_set(fault, ERR_STALE, "the step from serial %" PRIu32 " takes away a record of %.300s, type %u, that is not here",
+                         step->from, name_text(name, sizeof name, rr->owner), rr->type);
+    if (err == OK) {
+        e->gone = true;
+        p->at->n--;
+    }
+    return err;
+}
+
+/* The RRset has one TTL, that of the newest record (RFC 2181 section 5.2). One that is there is written as it comes now. */
+static enum err add(struct plan *p, const struct zone_rr *rr, struct fault *fault)
+{
+    enum err err = set_of(p, rr, fault);
+    struct rec *e = err == OK ? find_rec(p, p->at, rr->rdata) : NULL;
+    if (err != OK)
+        return err;
+    p->at->ttl = rr->ttl;
+    if (e != NULL)
+        e->rdata = rr->rdata;
+    return e != NULL || add_rec(p, p->at, rr->rdata) ? OK : ERR_NOMEM;
+}
+
+static enum err apply(struct plan *p, const struct xfrin_step *step, const struct zone_rr *rr, struct fault *fault)
+{
+    enum err err = OK;
+    for (size_t i = 0; err == OK && i < step->gone_n; i++)
+        err = drop(p, step, &rr[step->gone + i], fault);
+    for (size_t i = 0; err == OK && i < step->come_n; i++)
+        err = add(p, &rr[step->come + i], fault);
+    return err;
+}
+
+static enum err flush(struct plan *p, const struct set *s, struct fault *fault)
+{
+    struct row_rr *rr = arena_take(p->a, (s->n + 1) * sizeof *rr);
+    size_t n = 0;
+    if (rr == NULL)
+        return ERR_NOMEM;
+    for (const struct rec *e = s->first; e != NULL; e = e->next)
+        if (!e->gone)
+            rr[n++] = (struct row_rr){ e->rdata, false };
+    struct row row = { .owner = s->owner, .type = s->type, .covers = s->covers, .ttl = s->ttl, .rr = rr, .n = n };
+    return draft_set(p->d, &row, fault);
+}
+
+/* The primary counts: the SOA comes with its serial, which is later than ours and stays as it is. */
+static enum err set_soa(struct plan *p, const struct xfrin_step *last, struct fault *fault)
+{
+    struct row_rr rr = { last->soa, false };
+    struct row row = { .owner = draft_apex(p->d), .type = TYPE_SOA, .ttl = last->soa_ttl, .rr = &rr, .n = 1 };
+    return draft_set(p->d, &row, fault);
+}
+
+static enum err plan_steps(void *arg, struct draft *d, struct fault *fault)
+{
+    const struct xfrin *x = arg;
+    size_t n;
+    const struct xfrin_step *steps = xfrin_steps(x, &n);
+    const struct zone_rr *rr = xfrin_records(x);
+    struct plan p = { .d = d, .a = draft_arena(d) };
+    enum err err = OK;
+    if (n == 0 || draft_serial(d) != steps[0].from)
+        return fault_set(fault, ERR_STALE, "the zone is at serial %" PRIu32 ", the differences begin at %" PRIu32, draft_serial(d),
+                         n == 0 ? 0 : steps[0].from);
+    for (size_t i = 0; err == OK && i < n; i++)
+        err = apply(&p, &steps[i], rr, fault);
+    for (const struct set *s = p.all; err == OK && s != NULL; s = s->next)
+        err = flush(&p, s, fault);
+    return err == OK ? set_soa(&p, &steps[n - 1], fault) : err;
+}
+
+void xfrin_change(struct change *c, struct xfrin *x, struct bytes apex, const char *from)
+{
+    bool whole = xfrin_is_whole(x);
+    change_init(c, whole ? CHANGE_WHOLE : CHANGE_EDIT, apex);
+    c->author.via = VIA_TRANSFER;
+    (void)snprintf(c->author.name, sizeof c->author.name, "%s", from);
+    if (whole) {
+        c->whole = xfrin_zone(x);
+    } else {
+        c->plan = plan_steps;
+        c->arg = x;
+    }
+}

@@ -1,0 +1,382 @@
+"""Zones taken from Knot, NSD and BIND: by AXFR, by NOTIFY and IXFR, through expiry and a restart; and from primaries that lie."""
+import base64
+import signal
+import socket
+import struct
+import threading
+import time
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.opcode
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import pytest
+
+import peers
+from lab import HOST, port, wait_until
+from updates import SECRET, add_key, call, send
+
+ZONE = "moved.example."
+
+
+def zone_text(serial, extra="", refresh=300, retry=15, expire=1209600):
+    return f"""$ORIGIN {ZONE}
+$TTL 300
+@ IN SOA ns1 hostmaster {serial} {refresh} {retry} {expire} 300
+@ IN NS ns1
+ns1 IN A 192.0.2.1
+www IN A 192.0.2.{serial}
+{extra}
+"""
+
+
+# --- real primaries -------------------------------------------------------------------------------------------------
+class Primary:
+    """A peer that lets everybody on this machine take its zones and tells `notify` of changes."""
+    notify = 0
+
+    def change(self, path, text):
+        path.write_text(text)
+        self.process.send_signal(signal.SIGHUP)
+
+
+class Nsd(Primary, peers.Nsd):
+    def config(self, zones):
+        more = f'    provide-xfr: {HOST} NOKEY\n    notify: {HOST}@{self.notify} NOKEY\nzone:'
+        head, *parts = super().config(zones).split("zone:\n")
+        return head + "".join("zone:\n" + part + more[:-5] for part in parts)
+
+
+class Knot(Primary, peers.Knot):
+    def config(self, zones):
+        text = super().config(zones)
+        text = text.replace("template:\n", f"remote:\n  - id: azoth\n    address: {HOST}@{self.notify}\n"
+                            f"acl:\n  - id: here\n    address: {HOST}\n    action: transfer\ntemplate:\n")
+        return text.replace("    zonefile-load: whole\n", "    zonefile-load: difference\n    acl: here\n    notify: azoth\n") \
+            .replace("journal-content: none", "journal-content: changes")
+
+
+class Bind(Primary, peers.Bind):
+    def config(self, zones):
+        return super().config(zones).replace("    notify no;\n", f"""    notify explicit;
+    also-notify {{ {HOST} port {self.notify}; }};
+    allow-transfer {{ any; }};
+    ixfr-from-differences yes;
+    notify-delay 0;
+""")
+
+
+def secondary_core(lab):
+    dns_port = port()
+    core = lab.core(api=True, core={"dns": {"listen": [f"{HOST}@{dns_port}"]}})
+    core.dns_port = dns_port
+    core.start()
+    return core
+
+
+def add_zone(core, *ports, tsig=None):
+    key = {"tsig": tsig} if tsig else {}
+    call(core, "POST", "/v1/zones", {"name": ZONE, "kind": "secondary", "primaries": [{"address": f"{HOST}@{p}", **key} for p in ports]})
+
+
+def soa(core, name=ZONE):
+    """(rcode, serial) as core.dns has it, which answers from the store as every edge does."""
+    reply = send(dns.message.make_query(name, "SOA"), core.dns_port)
+    return dns.rcode.to_text(reply.rcode()), reply.answer[0][0].serial if reply.answer else None
+
+
+def values(core, name, rrtype="A"):
+    reply = send(dns.message.make_query(name, rrtype), core.dns_port)
+    return sorted(str(r) for rrset in reply.answer for r in rrset)
+
+
+def wait_soa(core, rcode, serial, timeout=30):
+    wait_until(f"{ZONE} {rcode} {serial}", lambda: soa(core) == (rcode, serial), timeout=timeout, pause=0.02)
+
+
+@pytest.mark.parametrize("kind", [Knot, Nsd, Bind])
+def test_a_zone_of_a_real_primary(lab, kind):
+    if peers.server_command(kind.program) is None:
+        pytest.skip(f"no {kind.program} here")
+    core = secondary_core(lab)
+    folder = lab.folder / "primary"
+    folder.mkdir()
+    path = folder / "moved.zone"
+    path.write_text(zone_text(1))
+    kind.notify = core.dns_port
+    primary = kind(folder, {ZONE: path})
+    try:
+        add_zone(core, primary.port)
+        wait_soa(core, "NOERROR", 1)
+        assert values(core, "www.moved.example.") == ["192.0.2.1"]
+        core.wait_log(r"secondary.transfer.*zone=moved.example. .*to=1 kind=whole")
+        mark = core.mark()
+        time.sleep(1.1)                             # a file's time has whole seconds for some of them
+        primary.change(path, zone_text(2, "new IN A 192.0.2.77"))
+        wait_soa(core, "NOERROR", 2)                # by NOTIFY: its refresh time is 5 minutes
+        assert values(core, "new.moved.example.") == ["192.0.2.77"]
+        line = core.wait_log(r"secondary.transfer.*from=1 to=2 kind=\w+", since=mark)
+        assert line
+        if kind is Knot:                            # NSD has no IXFR, and BIND sends all of so small a zone
+            core.wait_log(r"secondary.transfer.*from=1 to=2 kind=steps", since=mark)
+    finally:
+        primary.stop()
+
+
+class SigningKnot(Knot):
+    def config(self, zones):
+        text = super().config(zones).replace(f"    address: {HOST}@{self.notify}\n", f"    address: {HOST}@{self.notify}\n    key: key.example.\n")
+        text = text.replace(f"    address: {HOST}\n    action", "    key: key.example.\n    action")
+        return f"key:\n  - id: key.example.\n    algorithm: hmac-sha256\n    secret: {base64.b64encode(SECRET).decode()}\n" + text
+
+
+@pytest.mark.parametrize("secret", [SECRET, bytes(32)], ids=["good", "wrong"])
+def test_signed_transfers(lab, secret):
+    if peers.server_command("knotd") is None:
+        pytest.skip("no knotd here")
+    core = secondary_core(lab)
+    add_key(core, secret=secret, update=[])
+    folder = lab.folder / "primary"
+    folder.mkdir()
+    path = folder / "moved.zone"
+    path.write_text(zone_text(1))
+    SigningKnot.notify = core.dns_port
+    primary = SigningKnot(folder, {ZONE: path})
+    try:
+        add_zone(core, primary.port, tsig="key.example.")
+        if secret != SECRET:
+            core.wait_log(r"secondary.failed.*zone=moved.example.")
+            assert soa(core)[0] == "SERVFAIL"
+            return
+        wait_soa(core, "NOERROR", 1)
+        time.sleep(1.1)
+        primary.change(path, zone_text(2))
+        wait_soa(core, "NOERROR", 2)
+        core.wait_log(r"secondary.transfer.*from=1 to=2")
+    finally:
+        primary.stop()
+
+
+def test_an_unsigned_answer_to_a_signed_question(lab):
+    core = secondary_core(lab)
+    add_key(core, update=[])
+    primary = Script()
+    try:
+        add_zone(core, primary.port, tsig="key.example.")
+        core.wait_log(r"secondary.failed.*what=soa")
+        assert soa(core)[0] == "SERVFAIL" and primary.transfers == 0
+    finally:
+        primary.stop()
+
+
+def test_a_dead_primary_and_a_second_one(lab):
+    core = secondary_core(lab)
+    primary = Script()
+    try:
+        add_zone(core, port(), primary.port)        # nobody listens at the first
+        wait_soa(core, "NOERROR", 1)
+        core.wait_log(r"secondary.failed.*what=soa")
+    finally:
+        primary.stop()
+
+
+# --- a primary that does what a test says -----------------------------------------------------------------------------
+class Script:
+    """SOA over UDP and TCP, transfers by `play(connection, query)`."""
+
+    def __init__(self, serial=1, play=None, refresh=30, retry=15, expire=100, at=None):
+        self.port = at or port()
+        self.serial, self.play, self.questions, self.transfers = serial, play or Script.whole, 0, 0
+        self.timers = refresh, retry, expire
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind((HOST, self.port))
+        self.tcp = socket.socket()
+        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.tcp.bind((HOST, self.port))
+        self.tcp.listen()
+        self.ended = False
+        for work in self.answer_udp, self.answer_tcp:
+            threading.Thread(target=work, daemon=True).start()
+
+    def soa_text(self):
+        refresh, retry, expire = self.timers
+        return f"ns1.{ZONE} hostmaster.{ZONE} {self.serial} {refresh} {retry} {expire} 300"
+
+    def rrset(self, name, rrtype, text):
+        return dns.rrset.from_text(name, 300, "IN", rrtype, text)
+
+    def answer_udp(self):
+        while True:
+            try:
+                data, source = self.udp.recvfrom(4096)
+            except OSError:
+                return
+            if self.ended:
+                return
+            self.questions += 1
+            reply = dns.message.make_response(dns.message.from_wire(data, question_only=True))
+            reply.flags |= dns.flags.AA
+            reply.answer.append(self.rrset(ZONE, "SOA", self.soa_text()))
+            try:
+                self.udp.sendto(reply.to_wire(), source)
+            except OSError:
+                return
+
+    def answer_tcp(self):
+        while True:
+            try:
+                connection, _ = self.tcp.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    size = struct.unpack("!H", connection.recv(2, socket.MSG_WAITALL))[0]
+                    query = dns.message.from_wire(connection.recv(size, socket.MSG_WAITALL))
+                    self.transfers += 1
+                    self.play(self, connection, query)
+                except (OSError, struct.error):
+                    pass
+
+    def put(self, connection, query, records, change=None):
+        query.use_edns(False)
+        reply = dns.message.make_response(query)
+        reply.flags |= dns.flags.AA
+        if change:
+            change(reply)
+        wire = bytearray(reply.to_wire())
+        body = b""
+        for name, rrtype, text in records:
+            one = self.rrset(name, rrtype, text)[0].to_wire()
+            body += dns.name.from_text(name).to_wire() + struct.pack("!HHIH", dns.rdatatype.from_text(rrtype), 1, 300, len(one)) + one
+        wire[6:8] = struct.pack("!H", len(records))
+        wire = bytes(wire) + body
+        connection.sendall(struct.pack("!H", len(wire)) + wire)
+
+    def records(self):
+        apex = (ZONE, "SOA", self.soa_text())
+        return [apex, (ZONE, "NS", f"ns1.{ZONE}"), (f"ns1.{ZONE}", "A", "192.0.2.1"), (f"www.{ZONE}", "A", f"192.0.2.{self.serial}"), apex]
+
+    def whole(self, connection, query):
+        if query.question[0].rdtype == dns.rdatatype.IXFR:
+            self.put(connection, query, [], lambda reply: reply.set_rcode(dns.rcode.REFUSED))
+        else:
+            self.put(connection, query, self.records())
+
+    def stop(self):
+        self.ended = True
+        for s in self.udp, self.tcp:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+
+
+def notify(core, to=None):
+    message = dns.message.make_query(ZONE, "SOA")
+    message.flags = dns.flags.AA
+    message.set_opcode(dns.opcode.NOTIFY)
+    return dns.rcode.to_text(send(message, to or core.dns_port).rcode())
+
+
+def wrong_id(self, connection, query):
+    query.id = (query.id + 1) & 0xffff
+    self.put(connection, query, self.records())
+
+
+def ends_in_the_middle(self, connection, query):
+    self.put(connection, query, self.records()[:-2])
+
+
+def out_of_zone(self, connection, query):
+    records = self.records()
+    self.put(connection, query, records[:2] + [("www.elsewhere.example.", "A", "192.0.2.66")] + records[2:])
+
+
+def other_last_soa(self, connection, query):
+    records = self.records()
+    self.serial += 1
+    self.put(connection, query, records[:-1] + [(ZONE, "SOA", self.soa_text())])
+
+
+def no_zone(self, connection, query):
+    self.put(connection, query, [], lambda reply: reply.set_rcode(dns.rcode.REFUSED))
+
+
+def ten_bytes(self, connection, query):
+    connection.sendall(b"\x00\x64" + b"12345678")
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("lie", [wrong_id, ends_in_the_middle, out_of_zone, other_last_soa, no_zone, ten_bytes])
+def test_the_old_zone_stays(lab, lie):
+    core = secondary_core(lab)
+    primary = Script()
+    try:
+        add_zone(core, primary.port)
+        wait_soa(core, "NOERROR", 1)
+        assert primary.transfers == 1
+        primary.serial, primary.play = 2, lie
+        mark = core.mark()
+        assert notify(core) == "NOERROR"
+        core.wait_log(r"secondary.failed.*zone=moved.example. what=transfer", since=mark, timeout=40)
+        assert soa(core) == ("NOERROR", 1)
+        assert values(core, "www.moved.example.") == ["192.0.2.1"]
+        primary.play, primary.serial = Script.whole, 9
+        if lie is ten_bytes:
+            return                                  # its one thread still waits
+        wait_until("a look at the good zone", lambda: notify(core) == "NOERROR" and soa(core) == ("NOERROR", 9), timeout=60, pause=0.5)
+    finally:
+        primary.stop()
+
+
+@pytest.mark.long
+def test_expires_and_comes_back_across_a_restart(lab):
+    core = secondary_core(lab)
+    primary = Script(refresh=1, retry=1, expire=1)      # the least that the scheduler takes: 30, 15 and their sum
+    add_zone(core, primary.port)
+    wait_soa(core, "NOERROR", 1)
+    edge = lab.edge("edge-1", upstream=core)
+    edge.start()
+    front = lab.dns(edge)
+    front.start()
+    wait_until("the edge has it", lambda: front.ask("www.moved.example.", "A").rcode() == dns.rcode.NOERROR)
+    primary.stop()
+    wait_soa(core, "SERVFAIL", None, timeout=90)
+    wait_until("the edge too", lambda: front.ask("www.moved.example.", "A").rcode() == dns.rcode.SERVFAIL)
+    assert core.metric("azoth_core_secondary_zones_expired") == 1
+    core.stop()
+    core.start()
+    assert soa(core) == ("SERVFAIL", None)
+    primary = Script(at=primary.port)
+    try:
+        wait_soa(core, "NOERROR", 1, timeout=60)        # the same serial: nothing is transferred
+        assert primary.transfers == 0
+        wait_until("the edge too", lambda: front.ask("www.moved.example.", "A").rcode() == dns.rcode.NOERROR)
+    finally:
+        primary.stop()
+
+
+def test_strangers_and_storms(lab):
+    core = secondary_core(lab)
+    primary = Script(refresh=3600)
+    try:
+        add_zone(core, primary.port)
+        wait_soa(core, "NOERROR", 1)
+        asked = primary.questions
+        for _ in range(200):
+            assert notify(core) == "NOERROR"
+        wait_until("a look", lambda: primary.questions > asked)
+        time.sleep(0.5)
+        assert primary.questions - asked <= 200 and primary.transfers == 1
+        message = dns.message.make_query("other.example.", "SOA")
+        message.set_opcode(dns.opcode.NOTIFY)
+        assert dns.rcode.to_text(send(message, core.dns_port).rcode()) == "REFUSED"
+        call(core, "PATCH", f"/v1/zones/{ZONE}", {"primaries": [{"address": "192.0.2.53"}]})
+        wait_until("a stranger now", lambda: notify(core) == "REFUSED")
+    finally:
+        primary.stop()
