@@ -71,7 +71,7 @@ struct api_changes { uint64_t epoch, seq, wait_ms; unsigned quorum; bool all; };
 struct api_call;
 /* What work may use, in its thread: view is begun for the call. stop: the core ends, long work should too. */
 struct journal;
-struct api_work { struct source *source; struct store *store; struct view *view; struct journal *journal; uint64_t now_s; const atomic_bool *stop; };
+struct api_work { struct source *source; struct store *store; struct view *view; struct journal *journal; struct wishes *wishes; uint64_t now_s; const atomic_bool *stop; };
 typedef enum api_next api_work_fn(struct api_call *c, const struct api_work *w);        /* API_REPLY or API_CHANGE */
 typedef enum api_next api_finish_fn(struct api_call *c);                                /* API_REPLY or API_WORK */
 struct api_call {

@@ -18,7 +18,7 @@
 #define LIFE_MS 60000               /* to send a request or take a reply, at most */
 #define REFUSED_BURST 10            /* lines per 10 s about keys that are not known */
 
-static const int statuses[API_STATUSES] = { 200, 201, 204, 400, 401, 403, 404, 405, 409, 410, 412, 413, 422, 500, 503, 507 };
+static const int statuses[API_STATUSES] = { 200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 410, 412, 413, 422, 500, 503, 507 };
 
 /* --- replies --------------------------------------------------------------------------------------------------------- */
 static void count(struct api_http *a, int status)
@@ -402,7 +402,7 @@ MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_opt
         return ERR_NOMEM;
     }
     a->sending->users = 1;
-    const struct api_lanes_options lanes = { .store = o->store, .source = o->source, .done = on_worked };
+    const struct api_lanes_options lanes = { .store = o->store, .source = o->source, .wishes = o->wishes, .done = on_worked };
     err = (a->ready = event_new(o->base, -1, 0, on_ready, a)) != NULL ? api_waits_open(a) : ERR_NOMEM;
     if (err != OK || (err = keys_load(a, &a->keys, fault)) != OK || (err = api_tls_load(&a->tls, a->o.cert, a->o.key, fault)) != OK
         || (err = view_open(o->store, &a->view, fault)) != OK

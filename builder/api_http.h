@@ -24,6 +24,7 @@ struct api_http_options {               /* strings: borrowed until api_http_clos
     struct committer *committer;
     struct queue *queue;
     struct source *source;              /* zones, records and keys, read by the API's own threads */
+    struct wishes *wishes;              /* what core.dns is asked to do soon; NULL: nothing can be asked */
     struct changer *changer;            /* where changes of zones go, by changer_put; put NULL: none are taken */
     void (*put)(struct changer *ch, struct change *c);
     struct core *core;                  /* whose fleet is told of, and whom orders are for */

@@ -55,7 +55,7 @@ enum api_next api_work_failed(struct api_call *c, enum err err, const struct fau
 bool api_zone_name_read(struct api_call *c, struct bytes text, struct name *out);
 /* A path below /v1/zones/NAME. rest: what follows: empty, or from a slash on. */
 typedef enum api_next api_zone_fn(struct api_call *c, const struct api_request *r, const struct name *apex, const char *rest);
-api_zone_fn api_zone_rrsets, api_zone_import, api_zone_export, api_zone_rebuild;
+api_zone_fn api_zone_rrsets, api_zone_import, api_zone_export, api_zone_rebuild, api_zone_transfer, api_zone_notify;
 api_zone_fn api_zone_log, api_zone_diff, api_zone_rollback;         /* api_history.c */
 
 /* rest: what follows the route's own part of the path: empty, or from a slash on. */

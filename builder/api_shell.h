@@ -53,6 +53,7 @@ struct api_lanes;
 struct api_lanes_options {
     struct store *store;
     struct source *source;
+    struct wishes *wishes;
     void (*done)(struct asked *q);  /* its work is done, q->worked says what comes next; in a thread of the lanes */
 };
 MUST_USE enum err api_lanes_open(struct api_lanes **out, const struct api_lanes_options *o, struct fault *fault);
@@ -66,7 +67,7 @@ void api_lanes_close(struct api_lanes *l);          /* NULL is fine */
 long api_room(void *arg, struct bytes head);
 
 /* --- the shell (api_http.c) -------------------------------------------------------------------------------------------- */
-#define API_STATUSES 16
+#define API_STATUSES 17
 #define API_SENDING_MAX ((size_t)512 << 20)     /* beyond that no whole zone is read for a reply */
 struct api_http {
     struct api_http_options o;

@@ -329,6 +329,8 @@ static const struct { const char *path; api_zone_fn *take; } below[] = {
     { "/import", api_zone_import },
     { "/export", api_zone_export },
     { "/rebuild", api_zone_rebuild },
+    { "/transfer", api_zone_transfer },
+    { "/notify", api_zone_notify },
     { "/log", api_zone_log },
     { "/diff", api_zone_diff },
     { "/rollback", api_zone_rollback },

@@ -41,6 +41,7 @@ struct core {
     struct queue *queue;
     struct source *source;          /* DIR/records */
     struct changer *changer;
+    struct wishes *wishes;          /* of the API, to core.dns's thread */
     struct core_dns *_Atomic dns;           /* core.dns; NULL: not configured */
     struct zones *zones;
     struct core_fleet *fleet;       /* who has what; core_fleet.h */

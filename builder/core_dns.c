@@ -143,6 +143,19 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
         (void)event_base_loopbreak(d->base);
 }
 
+static void on_wishes(evutil_socket_t fd, short what, void *arg)
+{
+    struct core_dns *d = arg;
+    struct wish w;
+    (void)fd, (void)what;
+    while (wishes_take(d->o.wishes, &w)) {
+        if (w.what == WISH_NOTIFY)
+            core_notify_wanted(d->notify, name_bytes(&w.apex));
+        else
+            secondary_wanted(d->secondary, name_bytes(&w.apex), w.what == WISH_TRANSFER_ALL);
+    }
+}
+
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     struct core_dns *d = arg;
@@ -208,6 +221,10 @@ static enum err parts_open(struct core_dns *d, struct fault *fault)
         err = core_notify_open(&d->notify, &no, fault);
     for (size_t i = 0; err == OK && i < d->o.listens; i++)
         err = socket_open(d, d->o.listen[i], fault);
+    if (err == OK && d->o.wishes != NULL
+        && ((d->wishes = event_new(d->base, wishes_fd(d->o.wishes), EV_READ | EV_PERSIST, on_wishes, d)) == NULL
+            || event_add(d->wishes, NULL) != 0))
+        err = ERR_NOMEM;
     return err;
 }
 
@@ -261,6 +278,8 @@ void core_dns_stop(struct core_dns *d)
 /* What was told since the thread looked last, as far as the kernel takes it at once. */
 static void last_replies(struct core_dns *d)
 {
+    if (d->wishes != NULL)
+        (void)event_del(d->wishes);
     for (size_t i = 0; i < d->sockets_n; i++) {
         struct socket *s = &d->sockets[i];
         if (s->datagrams != NULL)
@@ -294,6 +313,7 @@ void core_dns_close(struct core_dns *d)
     secondary_close(d->secondary);
     event_drop(d->bell);
     event_drop(d->sweep);
+    event_drop(d->wishes);
     if (d->base != NULL)
         event_base_free(d->base);
     if (d->bell_fd >= 0)

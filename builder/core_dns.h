@@ -7,12 +7,14 @@
 
 #include "base/net.h"
 #include "builder/change.h"
+#include "builder/wishes.h"
 
 struct core_dns_options {
     const char *const *listen; size_t listens;          /* ADDRESS@PORT */
     const struct net *proxies; size_t proxies_n;        /* whose PROXY header is believed */
     struct store *store;
     struct source *source;
+    struct wishes *wishes;                              /* NULL: none come */
     struct changer *changer;
     struct queue *queue;
 };

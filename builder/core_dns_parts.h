@@ -35,7 +35,7 @@ struct socket {
 struct core_dns {
     struct core_dns_options o;
     struct event_base *base;
-    struct event *bell, *sweep;
+    struct event *bell, *sweep, *wishes;
     int bell_fd;
     struct desk *desk;
     struct core_notify *notify;

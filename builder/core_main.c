@@ -288,7 +288,7 @@ static enum err dns_open(struct core *c, struct fault *fault)
     const struct config_core *f = c->config->core;
     const struct core_dns_options o = { .listen = f->dns_listen, .listens = f->dns_listens, .proxies = f->dns_proxies,
                                         .proxies_n = f->dns_proxies_n, .store = c->store, .source = c->source, .changer = c->changer,
-                                        .queue = c->queue };
+                                        .queue = c->queue, .wishes = c->wishes };
     struct core_dns *dns = NULL;
     enum err err = core_dns_open(&dns, &o, fault);              /* also when nothing listens: secondaries are refreshed there */
     c->dns = dns;                       /* whole at once for the writing thread, which looks at it */
@@ -326,6 +326,8 @@ static enum err core_open(struct core *c, struct fault *fault)
     const struct recordbook_options ro = { .dir = f->node.dir, .map_size = f->node.map_size };
     if ((err = recordbook_open(&c->source, &ro, fault)) != OK)
         return err;
+    if ((err = wishes_open(&c->wishes)) != OK)
+        return err;
     struct zones_options zo = { .dir = f->node.dir, .store = c->store, .committer = c->committer, .queue = c->queue,
                                 .stop = &c->stop, .source = c->source };
     struct api_http_options ao = { .base = c->base, .listen = f->core->api_listen, .key_file = f->core->api_key_file,
@@ -335,6 +337,7 @@ static enum err core_open(struct core *c, struct fault *fault)
         || (err = changes_open(c, fault)) != OK)
         return err;
     ao.source = c->source;
+    ao.wishes = c->wishes;
     ao.changer = c->changer;
     ao.put = changer_put;
     if (ao.listen != NULL && (err = api_http_open(&c->api, &ao, fault)) != OK)
@@ -356,6 +359,7 @@ static void core_close(struct core *c)
     core_dns_close(c->dns);
     c->dns = NULL;
     api_http_close(c->api);
+    wishes_close(c->wishes);
     zones_close(c->zones);
     upkeep_close(c->upkeep);
     core_fleet_close(c);

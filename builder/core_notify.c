@@ -150,6 +150,15 @@ void core_notify_look(struct core_notify *c)
     send_due(c);
 }
 
+void core_notify_wanted(struct core_notify *c, struct bytes apex)
+{
+    if (view_begin(c->view) == OK) {
+        tell(c, apex);
+        view_end(c->view);
+    }
+    send_due(c);
+}
+
 bool core_notify_answer(struct core_notify *c, struct bytes addr, uint16_t port, struct bytes msg)
 {
     char text[NET_TEXT_MAX];

@@ -1,5 +1,6 @@
 /* PowerDNS's API: a zone as text, and what is asked of it as a whole. */
 #include "builder/pdns_parts.h"
+#include "builder/wishes.h"
 
 #include "builder/zonefile.h"
 
@@ -48,6 +49,8 @@ enum api_next pdns_zone_notify(struct pdns *p, const struct api_work *w)
 {
     if (!pdns_zone_find(p, w))
         return API_REPLY;
+    if (w->wishes == NULL || wishes_put(w->wishes, WISH_NOTIFY, name_bytes(&p->zone.row.apex)) != OK)
+        return pdns_refuse(p, "%s", "Failed to add to the queue - see server log");
     return pdns_reply(p, 200, json_pack("{s:s}", "result", "Notification queued"));
 }
 
@@ -58,7 +61,10 @@ enum api_next pdns_zone_retrieve(struct pdns *p, const struct api_work *w)
     const char *name = pdns_text_of(&p->c->arena, name_bytes(&p->zone.row.apex));
     if (p->zone.settings.kind != ZONE_SECONDARY || p->zone.settings.primaries_n == 0)
         return pdns_refuse(p, "Domain '%s' is not a slave domain (or has no master defined)", name != NULL ? name : "");
-    return pdns_refuse(p, "Domain '%s' is not retrieved: this server makes no transfers from masters", name != NULL ? name : "");
+    if (w->wishes == NULL || wishes_put(w->wishes, WISH_TRANSFER_ALL, name_bytes(&p->zone.row.apex)) != OK)
+        return pdns_refuse(p, "%s", "Failed to add to the queue - see server log");
+    return pdns_reply(p, 200, json_pack("{s:o}", "result", json_sprintf("Added retrieval request for '%s' from master %s",
+                                                                       name != NULL ? name : "", p->zone.settings.primaries[0].address)));
 }
 
 /* What proofs need of a zone is laid out with each change. */

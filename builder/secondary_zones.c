@@ -277,6 +277,12 @@ static const struct secondary_zone *find(const struct secondary *s, struct bytes
     return NULL;
 }
 
+void secondary_wanted(struct secondary *s, struct bytes apex, bool all)
+{
+    refresh_notified(s->refresh, apex, REFRESH_ANYBODY, false, 0, all, clock_mono_ms());
+    event_active(s->timer, EV_TIMEOUT, 0);
+}
+
 bool secondary_notified(struct secondary *s, struct bytes apex, struct bytes client, struct bytes key, bool has_serial, uint32_t serial)
 {
     const struct secondary_zone *z = find(s, apex);

@@ -13,12 +13,13 @@ int client_json(struct client *c, const char *what, enum client_method method, c
         return code;
     json_t *v = json_loadb((const char *)r.body.ptr, r.body.len, 0, NULL);
     const char *error = json_string_value(json_object_get(v, "error"));
-    if (r.status == 200 && json_is_object(v)) {
+    bool good = r.status >= 200 && r.status <= 202;
+    if (good && json_is_object(v)) {
         *out = v;
         return EXIT_FINE;
     }
-    code = r.status == 200 ? tool_fail(EXIT_USAGE, "%s: the core's answer makes no sense", what)
-                           : tool_fail(EXIT_USAGE, "%s: %s (status %d)", what, error != NULL ? error : "refused", r.status);
+    code = good ? tool_fail(EXIT_USAGE, "%s: the core's answer makes no sense", what)
+                : tool_fail(EXIT_USAGE, "%s: %s (status %d)", what, error != NULL ? error : "refused", r.status);
     json_decref(v);
     return code;
 }
@@ -30,7 +31,7 @@ int client_json_code(int status)
     for (size_t i = 0; i < sizeof data_wrong / sizeof data_wrong[0]; i++)
         if (status == data_wrong[i])
             return EXIT_DATA;
-    return status == 200 || status == 201 ? EXIT_FINE : EXIT_USAGE;
+    return status >= 200 && status <= 202 ? EXIT_FINE : EXIT_USAGE;
 }
 
 json_t *client_json_body(const struct client_reply *r)

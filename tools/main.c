@@ -15,9 +15,9 @@ const struct command commands[] = {
     { "kv", "put|get|del|list|apply [NS] [KEY] [VALUE|FILE|-] [--file FILE] [--if-version EPOCH.SEQ] [--if-absent] [--key64] "
       "[--prefix PREFIX] [--after KEY] [--limit COUNT] [--timeout TIME]",
       "read and write the entries of general namespaces", kv_options, 2, 4, false, cmd_kv, NULL },
-    { "zone", "add|import|export|list|show|remove|set|rebuild|log|diff|rollback [NAME] [FILE | SETTING=VALUE...] [--ns NAME]... "
+    { "zone", "add|import|export|list|show|remove|set|rebuild|transfer|notify|log|diff|rollback [NAME] [FILE | SETTING=VALUE...] [--ns NAME]... "
       "[--kind KIND] [--primary ADDRESS[@PORT][/KEY]]... [--tsig KEY] [--serial POLICY] [--file FILE] [--from SEQ] [--to SEQ] "
-      "[--limit COUNT] [--force] [--if-serial SERIAL] [--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",
+      "[--limit COUNT] [--axfr] [--force] [--if-serial SERIAL] [--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",
       "zones: make, fill, look at, change and remove them, and what was done to them", zone_options, 1, SIZE_MAX, false, cmd_zone, zone_verbs },
     { "rrset", "set|add|delete|get NAME [TTL] TYPE RDATA... [--zone ZONE] [--comment TEXT] [--force] [--if-serial SERIAL] "
       "[--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",

@@ -25,6 +25,7 @@ struct options {
     bool dry_run, yes, secrets;
     struct option_list servers;
     const char *axfr, *key, *types, *retries;
+    bool transfer_all;          /* zone transfer --axfr */
     uint64_t limit_differences, rate;
     bool dnssec, ignore_ttl, ignore_signatures;
     const char *const *args;                                    /* what is no option, in order; borrowed from argv */

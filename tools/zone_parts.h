@@ -28,6 +28,8 @@ int cmd_zone_show(const struct options *o);
 int cmd_zone_remove(const struct options *o);
 int cmd_zone_set(const struct options *o);
 int cmd_zone_rebuild(const struct options *o);
+int cmd_zone_transfer(const struct options *o);
+int cmd_zone_notify(const struct options *o);
 int cmd_zone_log(const struct options *o);
 int cmd_zone_diff(const struct options *o);
 int cmd_zone_rollback(const struct options *o);

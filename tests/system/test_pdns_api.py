@@ -89,7 +89,7 @@ FLOWS = [
         ("PUT", ZONE + "/axfr-retrieve", None), ("PUT", SERVER + "/cache/flush?domain=" + Z, None), ("DELETE", ZONE, None)]),
     ("PowerDNS-Admin: a secondary zone", pdns.LMDB, [
         ("POST", ZONES, {"name": Z, "kind": "Slave", "masters": ["192.0.2.1", "192.0.2.2:5300", "[2001:db8::1]:53", "2001:db8::2"]}), GET,
-        ("PUT", ZONE, {"masters": ["192.0.2.9"]}), ("GET", ZONES + "?zone=" + Z, None), ("PUT", ZONE + "/notify", None),
+        ("PUT", ZONE, {"masters": ["192.0.2.9"]}), ("GET", ZONES + "?zone=" + Z, None), ("PUT", ZONE + "/notify", None), ("PUT", ZONE + "/axfr-retrieve", None),
         ("GET", ZONE + "/export", None), ("DELETE", ZONE, None), GET]),
     ("Proxmox SDN: the zone's content, then one RRset", pdns.LMDB, [
         NEW, ("GET", ZONE, None, {"Content-Type": "application/json; charset=UTF-8"}), patch(rrset("vm1", "A", ["192.0.2.50"], ttl=14400)),

@@ -1,5 +1,6 @@
 """Zones taken from Knot, NSD and BIND: by AXFR, by NOTIFY and IXFR, through expiry and a restart; and from primaries that lie."""
 import base64
+import os
 import signal
 import socket
 import struct
@@ -17,7 +18,7 @@ import dns.rrset
 import pytest
 
 import peers
-from lab import HOST, port, wait_until
+from lab import API_KEY, HOST, azoth, port, wait_until
 from updates import SECRET, add_key, call, send
 
 ZONE = "moved.example."
@@ -123,6 +124,42 @@ def test_a_zone_of_a_real_primary(lab, kind):
         assert line
         if kind is Knot:                            # NSD has no IXFR, and BIND sends all of so small a zone
             core.wait_log(r"secondary.transfer.*from=1 to=2 kind=steps", since=mark)
+    finally:
+        primary.stop()
+
+
+def test_a_transfer_on_request(lab):
+    """The command asks now, where the refresh time is minutes away and nobody sends NOTIFY; --axfr takes all of the zone again."""
+    if peers.server_command(Nsd.program) is None:
+        pytest.skip(f"no {Nsd.program} here")
+    core = secondary_core(lab)
+    folder = lab.folder / "primary"
+    folder.mkdir()
+    path = folder / "moved.zone"
+    path.write_text(zone_text(1))
+    Nsd.notify = port()                             # nobody there
+    primary = Nsd(folder, {ZONE: path})
+    cli = ["--api", f"http://{HOST}:{core.ports['api']}"]
+    env = {**os.environ, "AZOTH_API_KEY": API_KEY}
+    try:
+        add_zone(core, primary.port)
+        wait_soa(core, "NOERROR", 1)
+        time.sleep(1.1)
+        primary.change(path, zone_text(2))
+        wait_until("the primary has it", lambda: send(dns.message.make_query(ZONE, "SOA"), primary.port).answer[0][0].serial == 2)
+        assert soa(core) == ("NOERROR", 1)
+        done = azoth("zone", "transfer", ZONE, *cli, env=env)
+        assert done.out == f"{ZONE}: its primaries are being asked\n"
+        wait_soa(core, "NOERROR", 2)
+        mark = core.mark()
+        assert azoth("zone", "transfer", ZONE, "--axfr", "--json", *cli, env=env).json() == {"asked": True}
+        core.wait_log(r"secondary.transfer.*from=2 to=2 kind=whole", since=mark)
+        bad = azoth("zone", "notify", ZONE, *cli, env=env, code=2)
+        assert "notify is empty" in bad.err
+        call(core, "POST", "/v1/zones", {"name": "own.example.", "nameservers": ["ns1.example.net."]})
+        bad = azoth("zone", "transfer", "own.example", *cli, env=env, code=2)
+        assert "not a secondary" in bad.err
+        assert azoth("zone", "transfer", "nosuch.example", *cli, env=env, code=2).err
     finally:
         primary.stop()
 

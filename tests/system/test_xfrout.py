@@ -10,6 +10,7 @@ import time
 import dns.exception
 import dns.message
 import dns.name
+import dns.opcode
 import dns.query
 import dns.rcode
 import dns.rdatatype
@@ -97,6 +98,19 @@ def test_who_may(lab):
     assert core.metric("azoth_core_dns_transfers_total", form="axfr") == 4
     assert core.metric("azoth_core_dns_transfers_refused_total") >= 12
     assert "transfer.refused" in core.log() and "transfer.out" in core.log()
+
+
+def test_notify_on_request(lab):
+    """POST .../notify tells those whom the setting names, though nothing changed."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((HOST, 0))
+        s.settimeout(20)
+        core = updates.updating_core(lab)
+        call(core, "POST", "/v1/zones", {"name": "told.example.", "nameservers": ["ns1.example.net."]})
+        call(core, "PATCH", "/v1/zones/told.example.", {"notify": [f"{HOST}@{s.getsockname()[1]}"]})
+        call(core, "POST", "/v1/zones/told.example./notify", want=(202,))
+        query = dns.message.from_wire(s.recv(4096))
+        assert query.opcode() == dns.opcode.NOTIFY and query.question[0].name == dns.name.from_text("told.example.")
 
 
 def test_zone_that_is_not_live(lab):
