@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "builder/zone.h"
+#include "wire/query.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -164,6 +165,8 @@ bool core_notify_answer(struct core_notify *c, struct bytes addr, uint16_t port,
     char text[NET_TEXT_MAX];
     uint16_t rcode = 0;
     unsigned held;
+    if (msg.len < DNS_HEADER_LEN || (msg.ptr[2] & DNS_QR >> 8) == 0)       /* a question: not all that is open is gone through for it */
+        return false;
     if (!notifier_answered(c->notifier, addr, port, msg, &rcode))
         return false;
     if (rcode != RCODE_NOERROR) {

@@ -249,6 +249,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------------------ */
+/* An eighth of the machine's memory goes into zones that nobody has judged yet, at most. */
+static uint64_t bytes_max(void)
+{
+    const uint64_t least = (uint64_t)64 << 20;
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    uint64_t part = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 32 : 0;
+    return part > least ? part : least;
+}
+
 MUST_USE enum err secondary_open(struct secondary **out, const struct secondary_options *o, struct fault *fault)
 {
     static const struct timeval every = { 0, TICK_US };
@@ -257,6 +266,7 @@ MUST_USE enum err secondary_open(struct secondary **out, const struct secondary_
     if (s == NULL)
         return ERR_NOMEM;
     s->o = *o;
+    s->bytes_max = bytes_max();
     (void)pthread_mutex_init(&s->lock, NULL);
     s->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enum err err = s->bell_fd < 0 || RAND_bytes((unsigned char *)&seed, sizeof seed) != 1 ? ERR_NOMEM : view_open(o->store, &s->view, fault);

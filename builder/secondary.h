@@ -32,7 +32,7 @@ void secondary_stop(struct secondary *s);
 void secondary_close(struct secondary *s);
 
 /* A NOTIFY that came from this address, signed with this key (empty: not at all). true: the zone is a secondary and one of its
- * primaries has the address, and the key if it has one; it is asked soon. In the base's thread. */
+ * primaries has the address or that key; it is asked soon: no more is believed of a NOTIFY. In the base's thread. */
 bool secondary_notified(struct secondary *s, struct bytes apex, struct bytes client, struct bytes key, bool has_serial, uint32_t serial);
 /* Somebody asks for it: the primaries are asked now; all: all of the zone is taken, whatever the serial. In the base's thread. */
 void secondary_wanted(struct secondary *s, struct bytes apex, bool all);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "builder/serial.h"
 #include "wire/tcp.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define LEAST_FROM_MS 60000             /* from then on a transfer has to be as fast as this */
+#define LEAST_BYTES_S 1024
 #define UDP_TRIES 3
 #define UDP_WAIT_MS 2000
 #define CONNECT_MS 5000
@@ -90,14 +93,27 @@ static void start_all(struct secondary_job *j)
     tcp_start(j);
 }
 
+/* All of the zone, for want of steps, from a server that lags behind the one that told the serial: one address may be many. */
+static bool is_older(const struct secondary_job *j)
+{
+    return j->kind == XFRIN_AXFR && j->has_soa && !j->todo.axfr && !serial_later(xfrin_serial(j->x), j->from);
+}
+
 static bool judged(struct secondary_job *j, enum xfrin_verdict v, const struct fault *fault)
 {
     switch (v) {
     case XFRIN_MORE: return false;
-    case XFRIN_CURRENT: secondary_end(j, REFRESH_CURRENT, xfrin_serial(j->x), NULL); break;
+    case XFRIN_CURRENT:
+        if (j->has_soa && xfrin_serial(j->x) != j->from)        /* it must not keep a zone alive, nor hide the other primaries */
+            fail(j, "the primary's serial is older than ours");
+        else
+            secondary_end(j, REFRESH_CURRENT, xfrin_serial(j->x), NULL);
+        break;
     case XFRIN_DONE:
         if (j->kind == XFRIN_SOA)
             secondary_end(j, REFRESH_NEWER, xfrin_serial(j->x), NULL);
+        else if (is_older(j))
+            fail(j, "the primary sends a zone that is not later than ours");
         else
             change_put(j);
         break;
@@ -113,9 +129,23 @@ static bool judged(struct secondary_job *j, enum xfrin_verdict v, const struct f
     return true;
 }
 
+/* What a hostile primary could take: memory, with records for ever, and a place, with ever so few. NULL: neither. */
+static const char *too_much(const struct secondary_job *j)
+{
+    uint64_t all = 0, took_ms = clock_mono_ms() - j->begun_ms;
+    for (const struct secondary_job *k = j->s->jobs; k != NULL; k = k->next)
+        all += k->x != NULL ? xfrin_bytes(k->x) : 0;
+    if (all > j->s->bytes_max)
+        return "the transfers under way hold more than this machine has memory for";
+    if (took_ms > LEAST_FROM_MS && xfrin_bytes(j->x) < took_ms / 1000 * LEAST_BYTES_S)
+        return "the primary sends too slowly";
+    return NULL;
+}
+
 static void on_readable(struct bufferevent *bev, void *arg)
 {
     struct secondary_job *j = arg;
+    const char *why;
     struct evbuffer *in = bufferevent_get_input(bev);
     struct fault fault = { "" };
     for (;;) {
@@ -136,6 +166,10 @@ static void on_readable(struct bufferevent *bev, void *arg)
         if (judged(j, xfrin_take(j->x, msg, clock_wall_ms() / 1000, &fault), &fault))
             return;
         (void)evbuffer_drain(in, TCP_PREFIX + msg.len);
+        if ((why = too_much(j)) != NULL) {
+            fail(j, why);
+            return;
+        }
     }
 }
 
@@ -275,7 +309,8 @@ void secondary_change_told(struct secondary_job *j)
         secondary_end(j, REFRESH_DONE, serial, NULL);
         return;
     }
-    if (r->err == ERR_STALE && j->kind == XFRIN_IXFR && !j->s->stopping && !j->retried_all) {
+    /* ERR_NOTNOW: it expired, and takes no steps before it is live again (draft.c) */
+    if ((r->err == ERR_STALE || r->err == ERR_NOTNOW) && j->kind == XFRIN_IXFR && !j->s->stopping && !j->retried_all) {
         j->retried_all = true;
         change_release(&j->change);
         change_init(&j->change, CHANGE_EDIT, name_bytes(&j->todo.apex));

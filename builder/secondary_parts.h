@@ -38,6 +38,7 @@ struct secondary {
     struct secondary_job *jobs;
     struct secondary_kept *kept; size_t kept_n, kept_cap;
     bool stopping;
+    uint64_t bytes_max;                         /* of the messages of all transfers under way, some four times as much in memory */
     unsigned ticks;
     stat_count questions, answers_bad, silent, whole, steps, current, failed, expired, revived;
     stat_count zones_now, waiting_now, transfers_now, expired_now, bytes_now;

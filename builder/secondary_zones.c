@@ -86,6 +86,17 @@ bool secondary_soa(struct secondary *s, struct bytes apex, uint8_t *rdata, size_
     return has;
 }
 
+/* What the store says counts, also where nothing was kept of it: a crash in between, a copy of the records that was put back. */
+static bool is_expired(struct secondary *s, struct bytes apex)
+{
+    struct zone_header h;
+    if (view_begin(s->view) != OK)
+        return false;
+    bool expired = zone_header_get(apex, s->view, &h) == OK && h.state == ZONE_EXPIRED;
+    view_end(s->view);
+    return expired;
+}
+
 /* --- the source's part ------------------------------------------------------------------------------------------------------ */
 static void zone_free(struct secondary_zone *z)
 {
@@ -120,6 +131,7 @@ static enum err zone_schedule(struct secondary *s, struct source_txn *t, const s
     if (err != OK && err != ERR_NOTFOUND)
         kept = (struct refresh_kept){ .serial = 0 };            /* as if it were new here */
     kept.serial = serial;
+    kept.expired = has && is_expired(s, apex);
     return refresh_zone(s->refresh, apex, z->primaries, z->n, has, has ? &timers : NULL, &kept, clock_mono_ms(), clock_wall_ms() / 1000);
 }
 

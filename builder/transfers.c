@@ -47,6 +47,7 @@ struct transfers {
     struct transfer *live;              /* all of them; the sender's list */
     unsigned live_n;
     uint64_t spooled;
+    struct log_brake brake;
     stat_count forms[XFROUT_FORMS], failed, busy, sent_bytes, running;
     struct lane lanes[THREADS_MAX];
     unsigned lanes_n;
@@ -119,7 +120,7 @@ static void rest(struct lane *l)
 {
     struct transfers *t = l->all;
     struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec++;
     if (pthread_cond_timedwait(&t->come, &t->lock, &until) == 0 || t->first != NULL)
         return;
@@ -223,16 +224,21 @@ void transfers_ready(struct transfers *t, transfers_ready_fn *ready, void *arg)
     }
 }
 
+#define LOG_BURST 5             /* lines a second about datagrams, whose sender may be anybody */
+
 static void log_end(const struct transfer *x)
 {
+    unsigned held = 0;
+    if (x->ask.ask.udp && !log_brake_pass(&x->all->brake, clock_mono_ms(), LOG_BURST, &held))
+        return;
     char zone[NAME_TEXT_MAX], client[NET_TEXT_MAX], quoted[700];
     struct net n = { .len = x->ask.client.len, .bits = (uint8_t)(8 * x->ask.client.len) };
     memcpy(n.addr, x->ask.client.addr, sizeof n.addr);
     (void)name_text(zone, sizeof zone, name_bytes(&x->ask.ask.apex));
     (void)net_text(&n, client, sizeof client);
     if (x->err != OK)
-        log_warn("transfer.failed", "zone=%s to=%s port=%u form=%s messages=%" PRIu64 " err=%s", zone, client, x->ask.port,
-                 xfrout_form_names[x->what.form], x->sent, log_quote(quoted, sizeof quoted, fault_text(&x->fault, x->err)));
+        log_warn("transfer.failed", "zone=%s to=%s port=%u form=%s messages=%" PRIu64 " err=%s held=%u", zone, client, x->ask.port,
+                 xfrout_form_names[x->what.form], x->sent, log_quote(quoted, sizeof quoted, fault_text(&x->fault, x->err)), held);
     else if (x->what.form != XFROUT_SOA)
         log_info("transfer.out", "zone=%s to=%s port=%u form=%s serial=%" PRIu32 " records=%" PRIu64 " messages=%" PRIu64
                  " bytes=%" PRIu64 " ms=%" PRIu64, zone, client, x->ask.port, xfrout_form_names[x->what.form], x->what.serial,
@@ -338,6 +344,16 @@ static enum err lane_start(struct lane *l, struct fault *fault)
     return l->started ? OK : ERR_NOMEM;
 }
 
+/* It counts in monotonic time: a clock that is set back must not keep an idle view from looking again. */
+static void cond_open(pthread_cond_t *c)
+{
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(c, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
 enum err transfers_open(struct transfers **out, const struct transfers_options *o, struct fault *fault)
 {
     struct transfers *t = calloc(1, sizeof *t);
@@ -347,7 +363,7 @@ enum err transfers_open(struct transfers **out, const struct transfers_options *
     t->o = *o;
     t->last = &t->first;
     (void)pthread_mutex_init(&t->lock, NULL);
-    (void)pthread_cond_init(&t->come, NULL);
+    cond_open(&t->come);
     while (err == OK && t->lanes_n < o->threads && t->lanes_n < THREADS_MAX) {
         struct lane *l = &t->lanes[t->lanes_n++];
         l->all = t;

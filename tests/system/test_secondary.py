@@ -221,6 +221,21 @@ def test_a_dead_primary_and_a_second_one(lab):
         primary.stop()
 
 
+def test_a_primary_that_lags_hides_nobody(lab):
+    """One whose serial is older than ours counts as failed: the next one is asked, and has news."""
+    core = secondary_core(lab)
+    first, second = Script(5), Script(5)
+    try:
+        add_zone(core, first.port, second.port)
+        wait_soa(core, "NOERROR", 5)
+        first.serial, second.serial = 3, 6
+        wait_until("a look at both", lambda: notify(core) == "NOERROR" and soa(core) == ("NOERROR", 6), timeout=60, pause=0.5)
+        core.wait_log(r"secondary.failed.*what=soa .*serial is older than ours")
+    finally:
+        first.stop()
+        second.stop()
+
+
 # --- a primary that does what a test says -----------------------------------------------------------------------------
 class Script:
     """SOA over UDP and TCP, transfers by `play(connection, query)`."""
@@ -344,12 +359,21 @@ def no_zone(self, connection, query):
     self.put(connection, query, [], lambda reply: reply.set_rcode(dns.rcode.REFUSED))
 
 
+def older_zone(self, connection, query):
+    serial = self.serial
+    self.serial = 0
+    try:
+        self.whole(connection, query)
+    finally:
+        self.serial = serial
+
+
 def ten_bytes(self, connection, query):
     connection.sendall(b"\x00\x64" + b"12345678")
     time.sleep(60)
 
 
-@pytest.mark.parametrize("lie", [wrong_id, ends_in_the_middle, out_of_zone, other_last_soa, no_zone, ten_bytes])
+@pytest.mark.parametrize("lie", [wrong_id, ends_in_the_middle, out_of_zone, other_last_soa, no_zone, older_zone, ten_bytes])
 def test_the_old_zone_stays(lab, lie):
     core = secondary_core(lab)
     primary = Script()
@@ -371,12 +395,22 @@ def test_the_old_zone_stays(lab, lie):
         primary.stop()
 
 
+def one_step(self, connection, query):
+    new, old = self.soa_text(), self.soa_text().replace(f" {self.serial} ", f" {self.serial - 1} ", 1)
+    steps = [(ZONE, "SOA", old), (ZONE, "SOA", new), (f"www.{ZONE}", "A", f"192.0.2.{self.serial}")]
+    if query.question[0].rdtype == dns.rdatatype.IXFR:
+        self.put(connection, query, [(ZONE, "SOA", new)] + steps + [(ZONE, "SOA", new)])
+    else:
+        self.put(connection, query, self.records())
+
+
 @pytest.mark.long
-def test_expires_and_comes_back_across_a_restart(lab):
+@pytest.mark.parametrize("serial", [0, 1])              # the same: nothing is transferred; the next: steps do not fit what has expired
+def test_expires_and_comes_back_across_a_restart(lab, serial):
     core = secondary_core(lab)
-    primary = Script(refresh=1, retry=1, expire=1)      # the least that the scheduler takes: 30, 15 and their sum
+    primary = Script(0, refresh=1, retry=1, expire=1)      # the least that the scheduler takes: 30, 15 and their sum
     add_zone(core, primary.port)
-    wait_soa(core, "NOERROR", 1)
+    wait_soa(core, "NOERROR", 0)
     edge = lab.edge("edge-1", upstream=core)
     edge.start()
     front = lab.dns(edge)
@@ -389,10 +423,11 @@ def test_expires_and_comes_back_across_a_restart(lab):
     core.stop()
     core.start()
     assert soa(core) == ("SERVFAIL", None)
-    primary = Script(at=primary.port)
+    primary = Script(serial, one_step, at=primary.port)
     try:
-        wait_soa(core, "NOERROR", 1, timeout=60)        # the same serial: nothing is transferred
-        assert primary.transfers == 0
+        wait_soa(core, "NOERROR", serial, timeout=60)
+        assert primary.transfers == 2 * serial          # steps, then all
+        assert values(core, "www.moved.example.") == [f"192.0.2.{serial}"]
         wait_until("the edge too", lambda: front.ask("www.moved.example.", "A").rcode() == dns.rcode.NOERROR)
     finally:
         primary.stop()

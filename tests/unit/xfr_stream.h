@@ -169,7 +169,11 @@ static inline bool xfr_set_visit(void *arg, const struct zone_rr *rr)
     return true;
 }
 static inline int xfr_by_bytes(const void *a, const void *b) { return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b); }
-static inline void xfr_set_sort(struct xfr_set *s) { qsort(s->v, s->n, sizeof *s->v, xfr_by_bytes); }
+static inline void xfr_set_sort(struct xfr_set *s)
+{
+    if (s->n > 0)
+        qsort(s->v, s->n, sizeof *s->v, xfr_by_bytes);
+}
 static inline bool xfr_set_equal(const struct xfr_set *a, const struct xfr_set *b)
 {
     bool same = a->n == b->n;
