@@ -68,14 +68,13 @@ class Azoth(Servant):
         self.lab = laboratory.Lab(folder)
         Core.dns_port = self.dns_port = laboratory.port()
         self.core = Core(self.lab, {}, api=True, map_size="16G")
-        daemons = [self.core]
+        self.later = []                             # an edge is ready when there is something to hold
         if edge:
             self.edge = laboratory.Edge(self.lab, "edge", self.core, map_size="16G")
             self.dns = self.lab.dns(self.edge)
-            daemons += [self.edge, self.dns]
+            self.later = [self.edge, self.dns]
         self.lab.admit()
-        for daemon in daemons:
-            daemon.start()
+        self.core.start()
         self.port = self.core.ports["api"]
         self.ways = {
             "API": lambda *a: ["native", self.port, KEY, ZONE, *a],
@@ -256,6 +255,8 @@ def visible(bench, quick, folder):
         servant = Azoth(bench, where, edge=True)
         try:
             servant.load(zone_text(hosts), where)
+            for daemon in servant.later:
+                daemon.start()
             laboratory.wait_until("the edge answers", lambda: bench.answers(servant.dns.port, ZONE), 60)
             got = secondaries.run(bench, "update", servant.dns_port, servant.dns.port, ZONE, 1, 50 if quick else 300, 10)
         finally:
