@@ -20,6 +20,7 @@ struct connection {
     uint64_t sent_ns;
 };
 struct api {
+    int port;
     const char *key;
     api_reply_fn *fn;
     void *arg;
@@ -42,21 +43,26 @@ void die(const char *what, const char *why)
     exit(1);
 }
 
+static int connect_to(int port)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+        die("connect to the API", strerror(errno));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
 struct api *api_open(int port, const char *key, size_t connections, api_reply_fn *fn, void *arg)
 {
     struct api *a = calloc(1, sizeof *a);
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
     if (a == NULL)
         die("memory", strerror(errno));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    *a = (struct api){ .key = key, .fn = fn, .arg = arg };
+    *a = (struct api){ .port = port, .key = key, .fn = fn, .arg = arg };
     a->n = connections < API_CONNECTIONS_MAX ? connections : API_CONNECTIONS_MAX;
     for (size_t i = 0; i < a->n; i++) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-        if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
-            die("connect to the API", strerror(errno));
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        a->fds[i] = (struct pollfd){ .fd = fd, .events = POLLIN };
+        a->fds[i] = (struct pollfd){ .fd = connect_to(port), .events = POLLIN };
         if ((a->c[i].in = malloc(REPLY_MAX + 1)) == NULL)
             die("memory", strerror(errno));
     }
@@ -116,6 +122,11 @@ static void take(struct api *a, struct connection *c)
         return;
     struct api_reply r = { .status = atoi(c->in + 9), .epoch = header_number(c->in, "\r\nX-Azoth-Epoch:"),
                            .seq = header_number(c->in, "\r\nX-Azoth-Seq:"), .sent_ns = c->sent_ns, .got_ns = now_ns(), .tag = c->tag };
+    if (strcasestr(c->in, "\r\nConnection: close\r\n") != NULL) {      /* PowerDNS keeps none */
+        struct pollfd *p = &a->fds[c - a->c];
+        (void)close(p->fd);
+        p->fd = connect_to(a->port);
+    }
     c->busy = false;
     a->busy--;
     a->fn(a->arg, &r);
