@@ -3,11 +3,10 @@
 #include "builder/api_shell.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "builder/journal.h"
 
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { LANES = 2 };
 
@@ -45,10 +44,7 @@ static enum api_next run(struct lane *l, struct api_call *c)
 /* Waits, under the lock. A view that is idle holds the generation that it saw last: so it looks again once a second. */
 static void rest(struct lane *l)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    if (pthread_cond_timedwait(&l->come, &l->all->lock, &until) == 0 || l->first != NULL)
+    if (cond_rest(&l->come, &l->all->lock, 1000) || l->first != NULL)
         return;
     (void)pthread_mutex_unlock(&l->all->lock);
     if (view_begin(l->view) == OK)
@@ -109,16 +105,12 @@ void api_lanes_put(struct api_lanes *l, struct asked *q)
 
 static enum err lane_start(struct lane *l, struct fault *fault)
 {
-    sigset_t all, before;
     enum err err = view_open(l->all->o.store, &l->view, fault);
     if (err == OK)
         err = journal_open(&l->journal, l->all->o.store, fault);
     if (err != OK)
         return err;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    l->started = pthread_create(&l->thread, NULL, thread, l) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    l->started = thread_start(&l->thread, thread, l);
     return l->started ? OK : ERR_NOMEM;
 }
 
@@ -133,7 +125,7 @@ MUST_USE enum err api_lanes_open(struct api_lanes **out, const struct api_lanes_
     for (unsigned i = 0; i < LANES; i++) {
         l->lanes[i].all = l;
         l->lanes[i].end = &l->lanes[i].first;
-        (void)pthread_cond_init(&l->lanes[i].come, NULL);
+        cond_open(&l->lanes[i].come);
     }
     for (unsigned i = 0; i < LANES && err == OK; i++)
         err = lane_start(&l->lanes[i], fault);

@@ -1,10 +1,10 @@
 #include "builder/core_dns_parts.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "wire/proxy.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -230,11 +230,7 @@ static enum err parts_open(struct core_dns *d, struct fault *fault)
 
 static enum err start(struct core_dns *d)
 {
-    sigset_t all, old;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old);     /* signals are the loop's */
-    d->started = pthread_create(&d->thread, NULL, run, d) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    d->started = thread_start(&d->thread, run, d);
     return d->started ? OK : ERR_NOMEM;
 }
 

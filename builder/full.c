@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stat.h"
+#include "base/thread.h"
 #include "builder/queue.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -358,12 +358,8 @@ static void *working(void *arg)
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 static enum err start_threads(struct full *f)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (f->threads < FULL_THREADS && pthread_create(&f->thread[f->threads], NULL, working, f) == 0)
+    while (f->threads < FULL_THREADS && thread_start(&f->thread[f->threads], working, f))
         f->threads++;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return f->threads > 0 ? OK : ERR_NOMEM;
 }
 

@@ -1,11 +1,10 @@
 #include "builder/queue.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct waiting { struct waiting *next; struct job job; uint64_t due_ms; };
 struct queue {
@@ -25,9 +24,7 @@ static void wait_for_work(struct queue *q, uint64_t now_ms)
         (void)pthread_cond_wait(&q->wake, &q->lock);
         return;
     }
-    uint64_t due = q->first->due_ms > now_ms ? q->first->due_ms : now_ms;
-    struct timespec until = { (time_t)(due / 1000), (long)(due % 1000) * 1000000 };
-    (void)pthread_cond_timedwait(&q->wake, &q->lock, &until);
+    (void)cond_rest(&q->wake, &q->lock, q->first->due_ms > now_ms ? q->first->due_ms - now_ms : 0);
 }
 
 static void *working(void *arg)
@@ -56,22 +53,13 @@ static void *working(void *arg)
 MUST_USE enum err queue_open(struct queue **out, void (*ended)(void *arg), void *arg)
 {
     struct queue *q = calloc(1, sizeof *q);
-    pthread_condattr_t attr;
-    sigset_t all, before;
     if (q == NULL)
         return ERR_NOMEM;
     q->ended = ended;
     q->arg = arg;
     (void)pthread_mutex_init(&q->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&q->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&q->thread, NULL, working, q);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0) {
+    cond_open(&q->wake);
+    if (!thread_start(&q->thread, working, q)) {
         free(q);
         return ERR_NOMEM;
     }

@@ -2,11 +2,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "builder/spool.h"
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -119,10 +119,7 @@ static void transfer_free(struct transfer *x)
 static void rest(struct lane *l)
 {
     struct transfers *t = l->all;
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec++;
-    if (pthread_cond_timedwait(&t->come, &t->lock, &until) == 0 || t->first != NULL)
+    if (cond_rest(&t->come, &t->lock, 1000) || t->first != NULL)
         return;
     (void)pthread_mutex_unlock(&t->lock);
     if (view_begin(l->view) == OK)
@@ -331,27 +328,13 @@ void transfer_end(struct transfer *x)
 /* --- life ------------------------------------------------------------------------------------------------------------------------ */
 static enum err lane_start(struct lane *l, struct fault *fault)
 {
-    sigset_t all, before;
     enum err err = view_open(l->all->o.store, &l->view, fault);
     if (err == OK)
         err = journal_open(&l->journal, l->all->o.store, fault);
     if (err != OK)
         return err;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    l->started = pthread_create(&l->thread, NULL, thread, l) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    l->started = thread_start(&l->thread, thread, l);
     return l->started ? OK : ERR_NOMEM;
-}
-
-/* It counts in monotonic time: a clock that is set back must not keep an idle view from looking again. */
-static void cond_open(pthread_cond_t *c)
-{
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(c, &attr);
-    (void)pthread_condattr_destroy(&attr);
 }
 
 enum err transfers_open(struct transfers **out, const struct transfers_options *o, struct fault *fault)

@@ -2,14 +2,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "dnsfront/known.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOK_MS 1000
@@ -28,11 +26,10 @@ struct filler {
 
 static void rest(struct filler *f, uint64_t ms)
 {
-    uint64_t until = clock_mono_ms() + ms;
-    struct timespec at = { (time_t)(until / 1000), (long)(until % 1000) * 1000000 };
+    uint64_t until = clock_mono_ms() + ms, now;
     (void)pthread_mutex_lock(&f->lock);
-    while (!atomic_load(&f->stop) && clock_mono_ms() < until)
-        (void)pthread_cond_timedwait(&f->wake, &f->lock, &at);
+    while (!atomic_load(&f->stop) && (now = clock_mono_ms()) < until)
+        (void)cond_rest(&f->wake, &f->lock, until - now);
     (void)pthread_mutex_unlock(&f->lock);
 }
 
@@ -63,8 +60,6 @@ static void *working(void *arg)
 
 MUST_USE enum err filler_open(struct filler **out, struct cache *c, struct store *s, struct fault *fault)
 {
-    pthread_condattr_t attr;
-    sigset_t all, before;
     *out = NULL;
     if (cache_known(c) == NULL)
         return OK;
@@ -78,18 +73,11 @@ MUST_USE enum err filler_open(struct filler **out, struct cache *c, struct store
         return err;
     }
     (void)pthread_mutex_init(&f->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&f->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);      /* signals are the main thread's */
-    int rc = pthread_create(&f->thread, NULL, working, f);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0) {
+    cond_open(&f->wake);
+    if (!thread_start(&f->thread, working, f)) {
         view_close(f->view);
         free(f);
-        return fault_set(fault, ERR_NOMEM, "cannot start a thread: %s", strerror(rc));
+        return fault_set(fault, ERR_NOMEM, "cannot start a thread");
     }
     *out = f;
     return OK;

@@ -1,6 +1,7 @@
 #include "dnsfront/worker.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "dnsfront/shared.h"
 #include "dnsfront/tcp.h"
 #include "dnsfront/udp.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -161,13 +161,8 @@ static void *worker_run(void *arg)
 
 MUST_USE enum err worker_start(struct worker *w, struct fault *fault)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);          /* signals are the main thread's */
-    int rc = pthread_create(&w->thread, NULL, worker_run, w);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return fault_set(fault, ERR_NOMEM, "cannot start a thread: %s", strerror(rc));
+    if (!thread_start(&w->thread, worker_run, w))
+        return fault_set(fault, ERR_NOMEM, "cannot start a thread");
     w->started = true;
     return OK;
 }
