@@ -2,7 +2,7 @@
  *
  *     any thread: changer_put ─┬─► EDIT: waiting ─► one job of the queue, a group at a time (changer.c)
  *                              │       source txn ─► each: plan(draft) ─► guards ─► rows, events ─► patch_build, serial
- *                              │       ─► stage, journal ─► source_commit ─► commit_flush ─► told
+ *                              │       ─► stage, journal ─► commit_ahead ─► commit_flush ─► source_commit_soft ─► told
  *                              └─► whole zones: full.h, a thread beside; the zone's edits wait for it
  *
  * A plan says what the zone is to be, given what it is: it is called in the writing thread, reads through the draft and

@@ -510,6 +510,8 @@ void changer_tidy_soon(struct changer *ch, uint64_t delay_ms)
 MUST_USE enum err changer_open(struct changer **out, const struct changer_options *o, struct fault *fault)
 {
     struct changer *ch = calloc(1, sizeof *ch);
+    struct fault late = { "" };
+    char why[FAULT_TEXT_MAX + 64];
     pthread_mutexattr_t recursive;
     if (ch == NULL)
         return ERR_NOMEM;
@@ -530,6 +532,8 @@ MUST_USE enum err changer_open(struct changer **out, const struct changer_option
         changer_close(ch);
         return err;
     }
+    if (changer_catch_up(o, &late) != OK)
+        log_warn("changes.unsettled", "err=%s next=\"tried again\"", log_quote(why, sizeof why, late.text));
     *out = ch;
     changer_wake(ch);
     return OK;

@@ -1,10 +1,12 @@
-/* A group of changes: planned, built and committed with one sync of the source and one of the log.
+/* A group of changes: planned, built and committed with one sync, ahead of the log; source, log and data follow.
  *
  *     source txn, view ─► each zone: draft ─► each change: plan, guards ─► patch ─► stage, journal, rows, events
- *                      ─► source_commit ─► commit_flush ─► results ─► told
+ *            ├─► small: commit_ahead, with the source's bytes ─► (subscribers hear of it) ─► commit_flush ─► source_commit_soft ─► told
+ *            └─► large: source_commit ─► commit_flush ─► told
  *
- * What fails as a whole is tried again in halves, so that one change takes no other with it. Behind source_commit the log is
- * all that can fail: when it certainly took nothing, the rows are put back; else the event in the outbox makes it true. */
+ * What fails as a whole is tried again in halves, so that one change takes no other with it. Behind commit_ahead the change is true,
+ * and changer_settle brings source and store there. Behind source_commit the log is all that can fail: when it certainly took
+ * nothing, the rows are put back; else the event in the outbox makes it true. */
 #include "builder/changer_parts.h"
 
 #include "base/clock.h"
@@ -242,6 +244,15 @@ static uint64_t events_of(const struct group *g)
     return n;
 }
 
+static void source_done(struct group *g)
+{
+    struct changer_stats *s = &g->ch->stats;
+    changer_dropped(g->ch, g->dropped);
+    stat_set(&s->events, stat_get(&s->events) + events_of(g));
+    if (stat_get(&s->oldest_ms) == 0 && stat_get(&s->events) > 0)
+        stat_set(&s->oldest_ms, clock_mono_ms());
+}
+
 static enum err commit_source(struct group *g)
 {
     struct source_txn *t = g->txn;
@@ -251,14 +262,9 @@ static enum err commit_source(struct group *g)
         return OK;
     }
     enum err err = source_commit(t, g->fault);
-    if (err != OK)
-        return err;
-    changer_dropped(g->ch, g->dropped);
-    struct changer_stats *s = &g->ch->stats;
-    stat_set(&s->events, stat_get(&s->events) + events_of(g));
-    if (stat_get(&s->oldest_ms) == 0 && stat_get(&s->events) > 0)
-        stat_set(&s->oldest_ms, clock_mono_ms());
-    return OK;
+    if (err == OK)
+        source_done(g);
+    return err;
 }
 
 /* The log took nothing: the source shall say so too. */
@@ -291,18 +297,55 @@ static void end_parts(struct group *g, enum change_end end, enum err err, const 
                 changer_end(g->part[i].v[k], end, err, fault);
 }
 
+static void unknown(struct group *g, enum err err, const char *next)
+{
+    char why[FAULT_TEXT_MAX + 64];
+    g->ch->unsettled = true;
+    log_error("changes.unknown", "err=%s next=\"%s\"", log_quote(why, sizeof why, fault_text(g->fault, err)), next);
+    end_parts(g, CHANGE_UNKNOWN, err, g->fault);
+}
+
 /* ERR_FULL: nothing happened, all may be tried again in halves. */
 static enum err commit_log(struct group *g)
 {
-    char why[FAULT_TEXT_MAX + 64];
     enum err err = g->staged ? commit_flush(g->ch->o.committer, g->fault) : OK;
     if (err == OK || (err == ERR_FULL && put_back(g) == OK))
         return err;
-    g->ch->unsettled = true;
-    log_error("changes.unknown", "err=%s next=\"records are ahead of the store: built again from the outbox\"",
-              log_quote(why, sizeof why, fault_text(g->fault, err)));
-    end_parts(g, CHANGE_UNKNOWN, err, g->fault);
+    unknown(g, err, "records are ahead of the store: built again from the outbox");
     return OK;
+}
+
+/* Both follow from what is ahead of the log. Until they have it nothing else is written there. */
+static enum err end_ahead(struct group *g, enum err err)
+{
+    struct source *source = g->ch->o.source;
+    struct source_txn *t = g->txn;
+    if (err == OK)
+        err = commit_flush(g->ch->o.committer, g->fault);
+    if (err == ERR_FULL)
+        return err;
+    if (err == OK) {
+        g->txn = NULL;
+        if ((err = source_commit_soft(t, g->fault)) == OK) {
+            source_done(g);
+            return OK;
+        }
+    }
+    source_bar(source, true);
+    unknown(g, err, "the log may be ahead of records and store: they follow before the next change");
+    return OK;
+}
+
+static enum err commit_both(struct group *g)
+{
+    struct bytes kept;
+    if (g->staged && g->stored && source_kept(g->txn, &kept) == OK) {
+        enum err err = commit_ahead(g->ch->o.committer, kept, g->fault);
+        if (err != ERR_LIMIT)
+            return end_ahead(g, err);
+    }
+    enum err err = commit_source(g);
+    return err == OK ? commit_log(g) : err;
 }
 
 /* --- results ---------------------------------------------------------------------------------------------------------- */
@@ -365,7 +408,7 @@ static enum err group_begin(struct group *g)
     if ((g->part = calloc(g->n, sizeof *g->part)) == NULL)
         return fault_set(g->fault, ERR_NOMEM, "out of memory");
     g->dropped = ch->done_n;
-    enum err err = source_begin(ch->o.source, SOURCE_WRITE, &g->txn, g->fault);
+    enum err err = source_begin(ch->o.source, SOURCE_WRITE_KEPT, &g->txn, g->fault);
     if (err == OK)
         err = changer_drop(ch, g->txn, g->fault);
     if (err == OK && (err = commit_settle(ch->o.committer, g->fault)) == ERR_NOTNOW)
@@ -390,10 +433,8 @@ static enum err group_work(struct group *g)
     end_view(g);
     count_build(g->ch, clock_mono_us() - began_us, g->n);
     bool built = err == OK;
-    if (built)
-        err = commit_source(g);
-    if (err == OK)
-        return commit_log(g);
+    if (built && (err = commit_both(g)) == OK)
+        return OK;
     commit_drop(g->ch->o.committer);
     if (!built || !source_is_broken(g->ch->o.source))
         return err;

@@ -117,6 +117,9 @@ void changer_state(struct changer *ch, struct change *c);
 void changer_again(struct changer *ch, struct bytes apex);
 /* None of them is tried any more. */
 void changer_again_drop(struct changer *ch);
+/* The source gets what the log holds of changes and it lacks (source_again): at the start, before anybody writes to it, and behind a
+ * failure. */
+MUST_USE enum err changer_catch_up(const struct changer_options *o, struct fault *fault);
 /* Makes the store say what the outbox asks for. OK: it does, or whole zones stand in their lanes that will. */
 MUST_USE enum err changer_settle(struct changer *ch, struct fault *fault);
 /* The same for all zones with rows, where the store is not behind the source's newest change. */

@@ -1,6 +1,7 @@
 #include "builder/recordbook_parts.h"
 
 #include "base/file.h"
+#include "store/store.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -102,13 +103,15 @@ static enum err rb_begin(struct source *s, enum source_mode mode, struct source_
         return ERR_NOMEM;
     t->base.calls = &calls;
     t->rb = book_of(s);
-    t->writing = mode == SOURCE_WRITE;
+    t->writing = mode != SOURCE_READ;
     arena_init(&t->arena);
     enum err err = book_begin(t->rb->book, t->writing ? BOOK_WRITE : BOOK_READ, &t->t, fault);
     if (err != OK) {
         free(t);
         return err;
     }
+    if (mode == SOURCE_WRITE_KEPT)
+        book_keep(t->t);
     *out = &t->base;
     return OK;
 }
@@ -119,15 +122,17 @@ static void txn_free(struct book_source_txn *t)
     free(t);
 }
 
-static enum err rb_commit(struct source_txn *st, struct fault *fault)
+static enum err commit(struct book_source_txn *t, enum err (*how)(struct book_txn *t, struct fault *fault), struct fault *fault)
 {
-    struct book_source_txn *t = txn_of(st);
-    enum err err = book_commit(t->t, fault);
+    enum err err = how(t->t, fault);
     if (err == OK && t->moved)
         atomic_fetch_add(&t->rb->version, 1);
     txn_free(t);
     return err;
 }
+
+static enum err rb_commit(struct source_txn *st, struct fault *fault) { return commit(txn_of(st), book_commit, fault); }
+static enum err rb_commit_soft(struct source_txn *st, struct fault *fault) { return commit(txn_of(st), book_commit_soft, fault); }
 
 static void rb_abort(struct source_txn *st)
 {
@@ -135,6 +140,53 @@ static void rb_abort(struct source_txn *st)
     book_abort(t->t);
     txn_free(t);
 }
+
+/* --- kept as bytes: number u64 | what the book kept, the counter with that number in it ------------------------------- */
+static enum err rb_kept(struct source_txn *st, struct bytes *out)
+{
+    struct book_source_txn *t = txn_of(st);
+    struct bytes kept;
+    uint64_t last;
+    enum err err = counter_get(t->t, COUNTER_KEPT, &last);
+    if (err == OK)
+        err = counter_put(t->t, COUNTER_KEPT, last + 1, NULL);
+    if (err == OK)
+        err = book_kept(t->t, &kept);
+    if (err != OK)
+        return err;
+    uint8_t *p = arena_take(&t->arena, NUMBER_LEN + kept.len);
+    if (p == NULL)
+        return ERR_NOMEM;
+    struct wr w = wr_over(p, NUMBER_LEN + kept.len);
+    wr_u64(&w, last + 1);
+    wr_bytes(&w, kept);
+    *out = wr_done(&w);
+    return OK;
+}
+
+static enum err rb_again(struct source *s, struct bytes kept, struct fault *fault)
+{
+    struct recordbook *rb = book_of(s);
+    struct book_txn *t;
+    struct rd r = rd_over(kept);
+    uint64_t number = rd_u64(&r), last = 0;
+    enum err err = book_begin(rb->book, BOOK_AGAIN, &t, fault);
+    if (err != OK)
+        return err;
+    if (r.bad || (err = counter_get(t, COUNTER_KEPT, &last)) != OK)
+        err = fault_set(fault, ERR_BAD, "the records' counter '" COUNTER_KEPT "' does not read");
+    else if (number > last + 1)
+        err = fault_set(fault, ERR_GAP, "the log has change %llu of records that had %llu", (unsigned long long)number,
+                        (unsigned long long)last);
+    else if (number == last + 1 && (err = book_redo(t, bytes_of(r.p, rd_left(&r)), fault)) == OK) {
+        atomic_fetch_add(&rb->version, 1);
+        return book_commit(t, fault);
+    }
+    book_abort(t);
+    return err;
+}
+
+static void rb_bar(struct source *s, bool on) { book_bar(book_of(s)->book, on); }
 
 static uint64_t rb_version(const struct source *s)
 {
@@ -176,7 +228,8 @@ MUST_USE enum err rb_may_write(const struct book_source_txn *t, struct fault *fa
 }
 
 static const struct source_calls calls = {
-    .close = rb_close, .begin = rb_begin, .commit = rb_commit, .abort = rb_abort, .version = rb_version, .figures = rb_figures,
+    .close = rb_close, .begin = rb_begin, .commit = rb_commit, .abort = rb_abort, .kept = rb_kept, .commit_soft = rb_commit_soft,
+    .again = rb_again, .bar = rb_bar, .version = rb_version, .figures = rb_figures,
     .zone = rb_zone, .zone_next = rb_zone_next, .fresh_id = rb_fresh_id, .drop_id = rb_drop_id, .zone_put = rb_zone_put,
     .zone_del = rb_zone_del, .zone_count = rb_zone_count,
     .secondary = rb_secondary, .secondary_put = rb_secondary_put,
@@ -214,6 +267,26 @@ MUST_USE enum err recordbook_entry_put(struct source_txn *t, unsigned table, str
 uint64_t recordbook_state(const struct source_txn *t)
 {
     return book_txn_number(((const struct book_source_txn *)(const void *)t)->t);
+}
+
+MUST_USE enum err recordbook_lags(struct source_txn *t, struct store *log, bool *lags, struct fault *fault)
+{
+    uint64_t last;
+    enum err err = counter_get(txn_of(t)->t, COUNTER_KEPT, &last);
+    *lags = false;
+    for (unsigned newer = 0; newer < 2 && err == OK; newer++) {
+        struct bytes kept;
+        if ((err = log_extra(log, newer, &kept, fault)) == ERR_NOTFOUND) {
+            err = OK;
+            continue;
+        }
+        if (err != OK)
+            break;
+        struct rd r = rd_over(kept);
+        *lags |= rd_u64(&r) == last + 1 && !r.bad;
+        free((void *)(uintptr_t)kept.ptr);
+    }
+    return err;
 }
 
 uint64_t recordbook_newest(const struct source *s)

@@ -36,5 +36,8 @@ const char *recordbook_entry_text(unsigned table, struct bytes key, char *out, s
 /* The number of the state that t reads, and that of the newest one: equal as long as nobody committed. */
 uint64_t recordbook_state(const struct source_txn *t);
 uint64_t recordbook_newest(const struct source *s);
+/* Of what the log holds of the newest changes (store.h: log_extra) one is the next that t's state lacks. */
+struct store;
+MUST_USE enum err recordbook_lags(struct source_txn *t, struct store *log, bool *lags, struct fault *fault);
 
 #endif

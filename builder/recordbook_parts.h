@@ -20,6 +20,7 @@ enum { ZONES, ROWS, LOOSE, OUTBOX, KEYS, COUNTERS, SECONDARIES };
 #define COUNTER_FORMAT "format"
 #define COUNTER_ID "zone"
 #define COUNTER_EVENT "event"
+#define COUNTER_KEPT "kept"     /* transactions that were kept as bytes: the last one's number */
 #define MARK "mark"             /* epoch and seq, 8 bytes each */
 
 struct number { uint8_t be[NUMBER_LEN]; };

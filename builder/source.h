@@ -23,13 +23,28 @@
 
 struct source;
 struct source_txn;
-enum source_mode { SOURCE_READ, SOURCE_WRITE };
+enum source_mode { SOURCE_READ, SOURCE_WRITE, SOURCE_WRITE_KEPT };      /* the last: for source_kept */
 
 void source_close(struct source *s);                        /* NULL is fine */
 MUST_USE enum err source_begin(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault);
 /* Frees t in every case. An error: nothing was committed; but when source_is_broken, it may have been. */
 MUST_USE enum err source_commit(struct source_txn *t, struct fault *fault);
 void source_abort(struct source_txn *t);                    /* NULL is fine; how a reading one ends */
+
+/* --- beside a log that is synced anyway: one flush for both -------------------------------------------------------------
+ *     source_kept ─► bytes, into the log's commit ─► source_commit_soft       behind a crash: source_again with those bytes */
+/* What a SOURCE_WRITE_KEPT did, as bytes; the last call before its commit. Borrowed until it ends. Any error: this one has to be
+ * committed by source_commit. */
+MUST_USE enum err source_kept(struct source_txn *t, struct bytes *out);
+/* As source_commit, but a crash of the machine may take it back, and of two that follow one another both: whoever holds the bytes of
+ * the newest two can do them again. */
+MUST_USE enum err source_commit_soft(struct source_txn *t, struct fault *fault);
+/* Does it again where it is the next that is missing; nothing where it is there. Durable when it returns. ERR_BAD: not such bytes.
+ * ERR_GAP: they are of another past. */
+MUST_USE enum err source_again(struct source *s, struct bytes kept, struct fault *fault);
+/* From now on (before source_abort of a transaction whose bytes may be in the log), or no more: only source_again writes; all else is
+ * ERR_STORE. A source_commit_soft that fails does so itself. Any thread. */
+void source_bar(struct source *s, bool on);
 
 /* --- zones --------------------------------------------------------------------------------------------------------- */
 struct zone_row { struct name apex; uint64_t id; struct bytes settings; };      /* apex: lower case; settings: settings.h */

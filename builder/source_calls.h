@@ -10,6 +10,10 @@ struct source_calls {
     enum err (*begin)(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault);
     enum err (*commit)(struct source_txn *t, struct fault *fault);
     void (*abort)(struct source_txn *t);
+    enum err (*kept)(struct source_txn *t, struct bytes *out);
+    enum err (*commit_soft)(struct source_txn *t, struct fault *fault);
+    enum err (*again)(struct source *s, struct bytes kept, struct fault *fault);
+    void (*bar)(struct source *s, bool on);
     uint64_t (*version)(const struct source *s);
     enum err (*figures)(struct source *s, struct source_figures *out);
 

@@ -129,7 +129,9 @@ enum err commit_recover(struct committer *c, struct fault *fault)
     struct replay_tail t;
     struct replay_done done;
     uint64_t first, last, over;
-    enum err err = replay_walk(&c->replay, &t, fault);
+    enum err err = log_settle(c->store, fault);
+    if (err == OK)
+        err = replay_walk(&c->replay, &t, fault);
     if (err == OK && (err = log_range(c->store, &first, &last)) != OK)
         fault_set(fault, err, "cannot read the log: %s", err_text(err));
     if (err != OK)
@@ -257,6 +259,7 @@ void commit_drop_staged(struct committer *c)
         free(c->list[i].record);
     joint_drop(&c->joint);
     c->list_n = c->list_bytes = c->staged_bytes = c->note_bytes = c->signed_n = 0;
+    c->ahead = c->was_told = false;
     c->staged = c->base;
     c->epoch = c->base.head.epoch;
     c->names_n = c->names_base;
@@ -302,11 +305,11 @@ static enum err take_back(struct committer *c, enum err why, bool told)
     return why == ERR_FULL ? ERR_STORE : why;
 }
 
-/* A large one could fill the disk with its data (notes are not part of that: the log has them). A new epoch waits for the data too: whoever restores a backup over it looks
- * there, and not in the log, for the highest epoch that was ever told. Where nobody listens there is nothing to be early for. */
-static bool told_early(const struct committer *c)
+/* A large one could fill the disk with its data (notes are not part of that: the log has them). A new epoch waits for the data too: whoever
+ * restores a backup over it looks there, and not in the log, for the highest epoch that was ever told. */
+static bool is_small(const struct committer *c)
 {
-    return c->told != NULL && c->staged_bytes <= TOLD_EARLY_MAX && c->staged.head.epoch == c->base.head.epoch;
+    return c->staged_bytes <= TOLD_EARLY_MAX && c->staged.head.epoch == c->base.head.epoch;
 }
 
 /* From here on it is what heartbeats tell, whatever becomes of the data. */
@@ -315,36 +318,72 @@ static void tell(struct committer *c)
     show(c, &c->staged.head);
     for (size_t i = 0; i < c->list_n && c->told != NULL; i++)
         c->told(c->told_arg, &c->list[i].head, bytes_of(c->list[i].record, c->list[i].len));
+    c->was_told = true;
+}
+
+/* Nobody has to fetch it from the log. */
+static bool goes_inline(const struct committer *c)
+{
+    size_t i = 0;
+    while (i < c->list_n && c->list[i].record != NULL)
+        i++;
+    return i == c->list_n;
+}
+
+enum err commit_ahead(struct committer *c, struct bytes extra, struct fault *fault)
+{
+    enum err err = joint_end(c, fault);
+    if (err == OK && (c->list_n == 0 || !is_small(c)))
+        return ERR_LIMIT;
+    if (err == OK && (err = signing_end(c->signing, fault)) == OK) {
+        if ((err = log_ahead(c->log, extra, fault)) == ERR_LIMIT)
+            return err;
+        c->dirty |= err != OK && err != ERR_FULL;
+    }
+    if (err != OK)
+        return stage_failed(c, err);
+    c->ahead = true;
+    if (c->told != NULL && goes_inline(c))
+        tell(c);
+    return OK;
+}
+
+static enum err log_end(struct committer *c, struct fault *fault)
+{
+    struct log_txn *log = c->log;
+    c->log = NULL;
+    enum err err = log_commit(log, fault);
+    c->dirty |= err != OK && c->ahead;
+    return err;
+}
+
+/* Where nobody listens there is nothing to be early for, and a full disk may take all of it back. */
+static enum err data_end(struct committer *c, struct fault *fault)
+{
+    struct store_txn *txn = c->txn;
+    c->txn = NULL;
+    if (!c->was_told && c->told != NULL && is_small(c))
+        tell(c);
+    enum err err = store_commit(txn, &c->staged.head, &c->staged.signed_head, fault);
+    return err == OK ? OK : take_back(c, err, c->was_told);
 }
 
 enum err commit_flush(struct committer *c, struct fault *fault)
 {
-    enum err err = joint_end(c, fault);
+    enum err err = c->ahead ? OK : commit_ahead(c, (struct bytes){ 0 }, fault);
+    if (err == ERR_LIMIT)
+        err = c->list_n > 0 ? signing_end(c->signing, fault) : OK;
     if (err != OK || c->list_n == 0) {
         commit_drop_staged(c);
         return err;
     }
-    struct store_txn *txn = c->txn;
-    bool early = told_early(c);
-    if ((err = signing_end(c->signing, fault)) == OK) {
-        struct log_txn *log = c->log;
-        c->log = NULL;
-        err = log_commit(log, fault);
-    }
-    if (err == OK) {
-        c->txn = NULL;
-        if (early)
-            tell(c);
-        if ((err = store_commit(txn, &c->staged.head, &c->staged.signed_head, fault)) != OK)
-            err = take_back(c, err, early);
-    }
-    if (err != OK) {
+    if ((err = log_end(c, fault)) != OK || (err = data_end(c, fault)) != OK) {
         commit_drop_staged(c);
         return err;
     }
     c->base = c->staged;
     c->names_base = c->names_n;
-    if (!early)
+    if (!c->was_told)
         tell(c);
     commit_drop_staged(c);
     if (c->on_data != NULL)

@@ -1,13 +1,13 @@
 /* The committer: the only way data changes on a core. Takes a set of ops, makes them one transaction of the store and
  * the log, signed, and tells the publisher.
  *
- *     commit_run:  ops ─► store_apply (digest) ─► records (parts, chain, signature) ─► log commit ─► told ─► data commit
+ *     commit_run:  ops ─► store_apply (digest) ─► records (parts, chain, signature) ─► ahead of the log ─► told ─► log commit ─► data commit
  *
  * Lives in one thread (the store's writing thread). commit_open replays what the log has complete and the data has not,
  * and cuts an unfinished transaction off the log's tail; so does commit_run after a failure between the two commits.
  *
- * What the log has is true: it is synced, and the data follows, at the next start if need be. So a small transaction is told
- * while the data is still on its way to the disk. A large one is told behind the data: it may fill the disk, and then the log
+ * What the log has, or what is safe ahead of it (store.h: log_ahead), is true: it is synced, and the rest follows, at the next start
+ * if need be. So a small transaction is told while log and data are still on their way to the disk. A large one is told behind the data: it may fill the disk, and then the log
  * takes it back, which it cannot once subscribers have it. A new epoch waits as well: a restore looks for the highest one in
  * the data. */
 #ifndef AZOTH_REPLICATOR_COMMIT_H
@@ -18,7 +18,7 @@
 struct committer;
 
 /* What the publisher needs to announce: bytes are borrowed for the call. record: the last part when it is the only part
- * and at most RECORD_INLINE_MAX, else empty. Called in the committing thread when the log has it, maybe before the data. */
+ * and at most RECORD_INLINE_MAX, else empty. Called in the committing thread when it is safe, maybe before log and data have it. */
 typedef void commit_told_fn(void *arg, const struct signed_head *head, struct bytes record);
 
 /* s: a core's store, open for writing; key: copied. told may be NULL (offline load).
@@ -71,6 +71,9 @@ MUST_USE enum err commit_note(struct committer *c, struct bytes group, uint64_t 
 /* Nothing is staged any more, nothing changed. */
 void commit_drop(struct committer *c);
 MUST_USE enum err commit_flush(struct committer *c, struct fault *fault);
+/* What is staged is durable, with extra (store.h: log_extra), and is told if it can be; commit_flush must follow. ERR_LIMIT: it cannot
+ * be ahead of the log, all is staged as before. Other errors as commit_flush's. */
+MUST_USE enum err commit_ahead(struct committer *c, struct bytes extra, struct fault *fault);
 /* A transaction without ops that begins a new epoch; epoch: above commit_epoch. Nothing else may be staged. For
  * epoch.c; errors as commit_stage. */
 MUST_USE enum err commit_stage_epoch(struct committer *c, uint64_t epoch, uint64_t *seq, struct fault *fault);

@@ -42,6 +42,8 @@ struct committer {
     struct store_txn *txn;              /* open while something is staged */
     struct log_txn *log;
     bool encrypt;                       /* with the newest key of replay.keys */
+    bool ahead;                         /* what is staged is safe (log_ahead); was_told: and was told */
+    bool was_told;
     bool dirty;                         /* a failure between the two commits: replay first */
     bool open;                          /* commit_open is done */
     bool lost;                          /* the log: a new epoch begins, above this one */

@@ -16,8 +16,15 @@ struct book {
     size_t tables_n;
     pthread_mutex_t writer;             /* held by the writing transaction: what env keeps about writing is its */
     unsigned begins;                    /* of writing ones; under writer */
+    atomic_bool barred;                 /* something has to be done again first */
 };
-struct book_txn { struct book *book; MDB_txn *txn; bool writing; struct room room; };
+struct book_txn {
+    struct book *book;
+    MDB_txn *txn;
+    bool writing;
+    struct room room;
+    struct { bool on, lost; uint8_t *buf; size_t len, cap; } keep;
+};
 struct book_cursor { MDB_cursor *mdb; };
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -123,16 +130,22 @@ void book_close(struct book *b)
 {
     if (b == NULL)
         return;
+    if (b->env != NULL && !b->env->read_only && (b->env->flags & MDB_NOSYNC) == 0)
+        (void)mdb_env_sync(b->env->mdb, 1);         /* of a soft commit */
     env_close(b->env);
     (void)pthread_mutex_destroy(&b->writer);
     free(b);
 }
 
 /* --- transactions -------------------------------------------------------------------------------------------------- */
-static enum err write_begin(struct book_txn *t, struct fault *fault)
+static enum err write_begin(struct book_txn *t, bool again, struct fault *fault)
 {
     struct book *b = t->book;
     (void)pthread_mutex_lock(&b->writer);
+    if (!again && atomic_load(&b->barred)) {
+        (void)pthread_mutex_unlock(&b->writer);
+        return fault_set(fault, ERR_STORE, "%s waits for a change that the log has: it is tried again soon", env_path(b->env));
+    }
     /* a reader that was killed keeps what commits free until it is noticed */
     if (b->begins++ % READERS_EVERY == 0)
         (void)mdb_reader_check(b->env->mdb, NULL);
@@ -146,14 +159,14 @@ static enum err write_begin(struct book_txn *t, struct fault *fault)
 
 MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_txn **out, struct fault *fault)
 {
-    if (mode == BOOK_WRITE && b->env->read_only)
+    if (mode != BOOK_READ && b->env->read_only)
         return fault_set(fault, ERR_NOTNOW, "%s is open for reading", env_path(b->env));
     struct book_txn *t = calloc(1, sizeof *t);
     if (t == NULL)
         return ERR_NOMEM;
     t->book = b;
-    t->writing = mode == BOOK_WRITE;
-    enum err err = t->writing ? write_begin(t, fault)
+    t->writing = mode != BOOK_READ;
+    enum err err = t->writing ? write_begin(t, mode == BOOK_AGAIN, fault)
                  : lmdb_err(fault, mdb_txn_begin(b->env->mdb, NULL, MDB_RDONLY, &t->txn), "read", env_path(b->env));
     if (err != OK) {
         free(t);
@@ -167,6 +180,7 @@ static void txn_free(struct book_txn *t)
 {
     if (t->writing)
         (void)pthread_mutex_unlock(&t->book->writer);
+    free(t->keep.buf);
     free(t);
 }
 
@@ -177,6 +191,18 @@ MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault)
     txn_free(t);
     return rc == 0 ? OK : commit_err(fault, rc, e);
 }
+
+MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault)
+{
+    struct env *e = t->book->env;
+    int rc = env_write_commit_soft(e, t->txn);
+    if (rc != 0)
+        book_bar(t->book, true);
+    txn_free(t);
+    return rc == 0 ? OK : commit_err(fault, rc, e);
+}
+
+void book_bar(struct book *b, bool on) { atomic_store(&b->barred, on); }
 
 void book_abort(struct book_txn *t)
 {
@@ -195,6 +221,62 @@ uint64_t book_newest(const struct book *b)
 {
     MDB_envinfo info;
     return mdb_env_info(b->env->mdb, &info) == 0 ? info.me_last_txnid : 0;
+}
+
+/* --- doing it again ------------------------------------------------------------------------------------------------ */
+/*     table u8 | key length u16 | key | 1 u8 | value length u32 | value        a put
+ *     table u8 | key length u16 | key | 0 u8                                  a delete */
+void book_keep(struct book_txn *t) { t->keep.on = t->writing; }
+
+static void keep(struct book_txn *t, unsigned table, struct bytes key, const struct bytes *value)
+{
+    size_t len = 4 + key.len + (value != NULL ? 4 + value->len : 0);
+    if (!t->keep.on || t->keep.lost)
+        return;
+    if (t->keep.cap - t->keep.len < len) {
+        size_t cap = 2 * (t->keep.len + len) + 1024;
+        uint8_t *more = realloc(t->keep.buf, cap);
+        t->keep.lost = more == NULL;
+        if (more == NULL)
+            return;
+        t->keep.buf = more;
+        t->keep.cap = cap;
+    }
+    struct wr w = wr_over(t->keep.buf + t->keep.len, len);
+    wr_u8(&w, (uint8_t)table);
+    wr_u16(&w, (uint16_t)key.len);
+    wr_bytes(&w, key);
+    wr_u8(&w, value != NULL);
+    if (value != NULL) {
+        wr_u32(&w, (uint32_t)value->len);
+        wr_bytes(&w, *value);
+    }
+    t->keep.len += len;
+}
+
+MUST_USE enum err book_kept(const struct book_txn *t, struct bytes *out)
+{
+    *out = bytes_of(t->keep.buf, t->keep.len);
+    return t->keep.on && !t->keep.lost ? OK : ERR_NOMEM;
+}
+
+MUST_USE enum err book_redo(struct book_txn *t, struct bytes kept, struct fault *fault)
+{
+    struct rd r = rd_over(kept);
+    enum err err = OK;
+    while (err == OK && rd_left(&r) > 0) {
+        unsigned table = rd_u8(&r);
+        struct bytes key = rd_take(&r, rd_u16(&r)), value = { 0 };
+        bool put = rd_u8(&r) == 1;
+        if (put)
+            value = rd_take(&r, rd_u32(&r));
+        if (r.bad || table >= t->book->tables_n)
+            return fault_set(fault, ERR_BAD, "what is to be done again in %s does not read", env_path(t->book->env));
+        err = put ? book_put_reserved(t, table, key, value, fault) : book_del(t, table, key, fault);
+        if (!put && err == ERR_NOTFOUND)
+            err = OK;
+    }
+    return err;
 }
 
 /* --- entries ------------------------------------------------------------------------------------------------------- */
@@ -221,6 +303,7 @@ MUST_USE enum err book_put_reserved(struct book_txn *t, unsigned table, struct b
     MDB_val k = val_of(key), v = val_of(value);
     if (key.len == 0 || key.len > BOOK_KEY_MAX || value.len > BOOK_VALUE_MAX)
         return fault_set(fault, ERR_LIMIT, "a key of %zu bytes with a value of %zu is over a limit", key.len, value.len);
+    keep(t, table, key, &value);
     return lmdb_err(fault, mdb_put(t->txn, table_of(t, table), &k, &v, 0), "write to", env_path(t->book->env));
 }
 
@@ -247,6 +330,7 @@ MUST_USE enum err book_del(struct book_txn *t, unsigned table, struct bytes key,
     MDB_val k = val_of(key);
     if (key.len == 0 || key.len > BOOK_KEY_MAX)
         return ERR_NOTFOUND;
+    keep(t, table, key, NULL);
     int rc = mdb_del(t->txn, table_of(t, table), &k, NULL);
     return rc == MDB_NOTFOUND ? ERR_NOTFOUND : lmdb_err(fault, rc, "write to", env_path(t->book->env));
 }

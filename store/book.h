@@ -32,10 +32,20 @@ MUST_USE enum err book_open(struct book **out, const struct book_options *o, str
 void book_close(struct book *b);            /* NULL is fine; no transaction is open */
 
 struct book_txn;
-enum book_mode { BOOK_READ, BOOK_WRITE };
+enum book_mode { BOOK_READ, BOOK_WRITE, BOOK_AGAIN };      /* the last: to write although the book is barred */
 MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_txn **out, struct fault *fault);
 /* Of a writing transaction: all of it is on the disk, or nothing happened. ERR_FULL: no room. Frees t in every case. */
 MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault);
+/* What t puts and deletes from here on, as bytes for book_redo; borrowed until t ends. ERR_NOMEM: not all of it is there. */
+void book_keep(struct book_txn *t);
+MUST_USE enum err book_kept(const struct book_txn *t, struct bytes *out);
+/* The same as book_commit, but a crash of the machine may take t back as long as it is the newest: whoever has what was kept can do
+ * it again. */
+MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault);
+/* From now on, or no more: only BOOK_AGAIN begins, all other writing is ERR_STORE; a soft commit that fails does so itself. Any thread. */
+void book_bar(struct book *b, bool on);
+/* Puts and deletes as t did which these bytes were kept of. ERR_BAD: they are none. */
+MUST_USE enum err book_redo(struct book_txn *t, struct bytes kept, struct fault *fault);
 void book_abort(struct book_txn *t);        /* NULL is fine; how a reading transaction ends */
 /* Of the state that t reads; one more with each commit. Of the newest state there is, also another process's. */
 uint64_t book_txn_number(const struct book_txn *t);

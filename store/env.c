@@ -199,6 +199,13 @@ int env_write_commit(struct env *e, MDB_txn *txn)
     return rc;
 }
 
+int env_write_commit_soft(struct env *e, MDB_txn *txn)
+{
+    bool soft = !e->doubt && (e->flags & (MDB_NOMETASYNC | MDB_NOSYNC)) == 0 && mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 1) == 0;
+    int rc = env_write_commit(e, txn);
+    return soft && mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 0) != 0 && rc == 0 ? MDB_PANIC : rc;
+}
+
 const char *env_path(const struct env *e)
 {
     const char *path = "?";

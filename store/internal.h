@@ -65,6 +65,8 @@ enum err commit_err(struct fault *fault, int rc, const struct env *e);
 /* mdb_txn_begin for writing, and mdb_txn_commit: what a failed commit leaves behind is made good by the next. */
 int env_write_begin(struct env *e, MDB_txn **out);
 int env_write_commit(struct env *e, MDB_txn *txn);
+/* The same, where its meta page may go to the disk with the next commit: a crash of the machine may take this one back. */
+int env_write_commit_soft(struct env *e, MDB_txn *txn);
 /* The folder must exist. flags: MDB_RDONLY, MDB_NOSYNC, MDB_NOMETASYNC. ERR_LOCKED: open in this process already. */
 MUST_USE enum err env_open(struct env **out, const char *path, unsigned flags, uint64_t map, struct fault *fault);
 void env_close(struct env *e);          /* NULL is fine */
@@ -149,6 +151,15 @@ void env_files_remove(const char *path, bool folder_too);
 MUST_USE enum err data_path(char out[STORE_PATH_MAX], const char *dir, unsigned number);
 
 /* --- store.c ------------------------------------------------------------------------------------------------------ */
+struct ahead {
+    bool tried;                         /* to open the files: fd says which are */
+    bool open;                          /* transactions may go ahead of the log */
+    bool doubt;                         /* the log may lack what a file has: log_settle */
+    bool torn[4];                       /* to be emptied: a write failed, and so did emptying it */
+    int fd[4];
+    uint64_t number[4], last[4];        /* of each file's transaction (0: none), and of its last record */
+    uint8_t *buf; size_t len, cap;      /* what the open transaction puts */
+};
 struct store {
     char dir[STORE_PATH_MAX - 64];
     enum store_mode mode;
@@ -169,6 +180,7 @@ struct store {
     struct crew *crew;                  /* NULL when opened for reading */
     bool writing, log_writing;          /* a transaction is open; writing thread only */
     struct scrub *scrub;                /* NULL: none; writing thread only */
+    struct ahead ahead;                 /* writing thread only */
 };
 static inline bool store_writable(const struct store *s) { return s->mode != STORE_READ; }
 /* The generation that is written. */
@@ -207,8 +219,33 @@ MUST_USE enum err log_ready(struct store *s, struct fault *fault);         /* op
 /* Room for a record or note of len bytes. */
 MUST_USE enum err log_room(struct log_txn *t, size_t len, struct fault *fault);
 
-struct log_txn { struct store *s; MDB_txn *txn; MDB_cursor *cursor; uint64_t last; bool empty; struct room room; };
+struct log_txn {
+    struct store *s;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    uint64_t last;
+    bool empty;
+    struct room room;
+    bool keeps;                         /* what it puts is in store.ahead, all of it */
+    bool is_ahead;                      /* it is safe there */
+    bool cuts;                          /* records behind cut_to go */
+    uint64_t cut_to;
+};
 struct log_reader { struct store *s; struct reader reader; MDB_cursor *cursor; };
+
+/* --- ahead.c: the newest transactions of a core's log, each in a file ----------------------------------------------- */
+#define AHEAD_FILES 4                   /* two without an extra, two with */
+#define AHEAD_MAX ((size_t)1 << 20)     /* bytes of one */
+/* Opens the files and brings into the log what it lacks. Nothing for an edge, or a reader. */
+MUST_USE enum err ahead_open(struct store *s, struct fault *fault);
+void ahead_close(struct store *s);
+/* What t does is kept from here on, as long as it can be. */
+void ahead_begin(struct log_txn *t);
+void ahead_record(struct log_txn *t, uint64_t seq, struct bytes record);
+void ahead_note(struct log_txn *t, struct bytes group, uint64_t epoch, uint64_t seq, struct bytes note);
+void ahead_reach(struct log_txn *t, uint64_t seq, bool first);
+/* Files with records behind seq are empty from now on. */
+MUST_USE enum err ahead_void(struct store *s, uint64_t seq, struct fault *fault);
 
 /* --- notes.c ------------------------------------------------------------------------------------------------------ */
 /* Opens the notes' databases, making them where `make` says so. LMDB's code; without them *there is false. */

@@ -175,6 +175,7 @@ MUST_USE enum err lognote_put(struct log_txn *t, struct bytes group, uint64_t ep
     wr_bytes(&w, group);
     if ((err = put_pieces(t, at, last, wr_done(&w), note, fault)) != OK)
         return err;
+    ahead_note(t, group, epoch, seq, note);
     return put(t, t->s->notes_of_dbi, of_write(of, group, seq, at.n), bytes_of("", 0), false, fault);
 }
 
@@ -187,6 +188,7 @@ MUST_USE enum err lognote_reach_put(struct log_txn *t, uint64_t seq, bool first,
         return OK;
     key_write(key, &(struct place){ 0 });
     wr_u64(&w, seq);
+    ahead_reach(t, seq, first);
     int rc = mdb_put(t->txn, t->s->notes_dbi, &k, &v, first ? MDB_NOOVERWRITE : 0);
     return rc == 0 || rc == MDB_KEYEXIST ? OK : lmdb_err(fault, rc, "write to", env_path(t->s->log));
 }
@@ -239,6 +241,7 @@ static enum err cut_one(struct log_txn *t, uint64_t epoch, uint64_t seq)
 MUST_USE enum err lognote_cut(struct log_txn *t, uint64_t epoch, uint64_t seq, struct fault *fault)
 {
     enum err err = t->s->has_notes ? OK : ERR_NOTFOUND;
+    t->keeps = false;
     while (err == OK)
         err = cut_one(t, epoch, seq);
     if (err == ERR_NOTFOUND)
@@ -253,6 +256,7 @@ MUST_USE enum err lognote_trim(struct log_txn *t, uint64_t before, unsigned chun
     unsigned pieces = 0;
     uint64_t reach = 0;
     enum err err = OK;
+    t->keeps = false;
     *more = false;
     while (err == OK && t->s->has_notes) {
         err = place_find(t->txn, t->s->notes_dbi, &(struct place){ 1, 0, 0 }, false, &first, &v);

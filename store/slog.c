@@ -181,6 +181,7 @@ MUST_USE enum err log_begin(struct store *s, struct log_txn **out, struct fault 
         return err;
     }
     t->empty = t->last == 0;
+    ahead_begin(t);
     *out = t;
     return OK;
 }
@@ -236,6 +237,7 @@ MUST_USE enum err log_append(struct log_txn *t, uint64_t seq, struct bytes recor
     if (err == OK) {
         t->last = seq;
         t->empty = false;
+        ahead_record(t, seq, record);
     }
     return err;
 }
@@ -272,6 +274,8 @@ MUST_USE enum err log_clear(struct log_txn *t, struct fault *fault)
     enum err err = drop_records(t);
     t->last = 0;
     t->empty = true;
+    t->cuts = true;
+    t->cut_to = 0;
     return err == OK ? OK : fault_set(fault, err, "cannot empty %s: %s", env_path(t->s->log), err_text(err));
 }
 
@@ -279,6 +283,8 @@ MUST_USE enum err log_cut(struct log_txn *t, uint64_t seq, struct fault *fault)
 {
     enum err err;
     uint64_t first = 0;
+    t->cut_to = t->cuts && t->cut_to < seq ? t->cut_to : seq;
+    t->cuts = true;
     if ((err = seq_at(t->cursor, MDB_FIRST, &first)) == OK)
         err = first > seq ? drop_records(t) : cut_tail(t, seq);
     if (err == OK)
@@ -296,6 +302,7 @@ MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, 
     uint16_t chunk;
     int rc = 0;
     enum err err = OK;
+    t->keeps = false;
     before = before < t->last ? before : t->last;           /* the last record stays: it says where the log ends */
     *more = false;
     for (unsigned n = 0; err == OK; n++) {
@@ -318,11 +325,19 @@ MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, 
 MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault)
 {
     struct store *s = t->s;
+    enum err err = t->cuts ? ahead_void(s, t->cut_to, fault) : OK;
+    if (err != OK) {
+        log_abort(t);
+        return err;
+    }
+    bool is_ahead = t->is_ahead;
     mdb_cursor_close(t->cursor);
-    int rc = env_write_commit(s->log, t->txn);
+    int rc = is_ahead ? env_write_commit_soft(s->log, t->txn) : env_write_commit(s->log, t->txn);
     s->log_writing = false;
     free(t);
-    return commit_err(fault, rc, s->log);
+    s->ahead.doubt |= is_ahead && rc != 0;
+    err = commit_err(fault, rc, s->log);
+    return is_ahead && err == ERR_FULL ? ERR_STORE : err;
 }
 
 void log_abort(struct log_txn *t)

@@ -140,7 +140,7 @@ static enum err open_existing(struct store *s, struct fault *fault)
         return OK;
     remove_others(s->dir, g->number);
     (void)store_clear_readers(s);
-    if ((err = log_open(s, fault)) == OK && g->loaded)
+    if ((err = log_open(s, fault)) == OK && (err = ahead_open(s, fault)) == OK && g->loaded)
         err = empty_log(s, fault);      /* what a crash between flip and emptying left is another state's */
     return err;
 }
@@ -197,6 +197,7 @@ static enum err options_take(struct store *s, const struct store_options *o, str
 static void release(struct store *s)
 {
     crew_close(s->crew);
+    ahead_close(s);
     log_close(s);
     gen_close(atomic_load(&s->gen));
     if (s->lock_fd >= 0)
@@ -247,7 +248,8 @@ void store_close(struct store *s)
 
 void store_discard(struct store *s)
 {
-    static const char *const names[] = { "magic", "current", "log/data.mdb", "log/lock.mdb", "log/mark", "log",
+    static const char *const names[] = { "magic", "current", "log/data.mdb", "log/lock.mdb", "log/mark", "log/ahead.0", "log/ahead.1", "log/ahead.2",
+                                         "log/ahead.3", "log",
                                          "writer.lock" };
     char dir[STORE_PATH_MAX], path[STORE_PATH_MAX];
     int lock = s->lock_fd;

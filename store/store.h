@@ -119,6 +119,16 @@ MUST_USE enum err log_clear(struct log_txn *t, struct fault *fault);
 /* Removes records with a lower seq than `before`, oldest first, at most some `chunks` pieces of 1,900 bytes in this call;
  * *more: some are left. The last record of the log is never removed. */
 MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, bool *more, struct fault *fault);
+/* t, its records and notes, is safe from now on, by one flush of a file beside the log (ahead.c), and may be told; log_commit must
+ * follow, which then needs one flush, too. An error of that: log_settle brings t into the log, now or at the next open. extra: kept
+ * with it for its reader (log_extra); empty: none. ERR_LIMIT: t is too large, takes something away, the disk has no
+ * room for the file, or the store is an edge's: nothing happened. Any other: log_settle finds out. */
+MUST_USE enum err log_ahead(struct log_txn *t, struct bytes extra, struct fault *fault);
+/* Behind an error of log_ahead or log_commit: the log has all that is safe. Not while a log_txn is open. */
+MUST_USE enum err log_settle(struct store *s, struct fault *fault);
+/* The extra of the newest transaction with one, or of the one before it; free(out->ptr). What is older is gone. ERR_NOTFOUND.
+ * Also beside the core, which may have put a newer one there meanwhile. */
+MUST_USE enum err log_extra(struct store *s, bool newer, struct bytes *out, struct fault *fault);
 /* Synced on a core. On an edge not synced: the log is thrown away at the next open after a crash of the machine. */
 MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault);
 void log_abort(struct log_txn *t);                              /* NULL is fine */

@@ -3,6 +3,7 @@
 #define AZOTH_TESTS_UTIL_FOLDER_H
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -26,6 +27,38 @@ static inline void remove_tree(const char *path)
     }
     (void)closedir(d);
     (void)rmdir(path);
+}
+
+static inline void copy_file(const char *from, const char *to)
+{
+    char buf[65536];
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ssize_t n;
+    assert_true(in >= 0 && out >= 0);
+    while ((n = read(in, buf, sizeof buf)) > 0)
+        assert_true(write(out, buf, (size_t)n) == n);
+    assert_true(n == 0 && close(in) == 0 && close(out) == 0);
+}
+
+/* All that is below from, but locks, which belong to who is at work there. */
+static inline void copy_tree(const char *from, const char *to)
+{
+    char below[PATH_MAX], there[PATH_MAX];
+    struct stat st;
+    DIR *d = opendir(from);
+    assert_non_null(d);
+    (void)mkdir(to, 0700);
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "lock.mdb") == 0)
+            continue;
+        assert_true(snprintf(below, sizeof below, "%s/%s", from, e->d_name) < (int)sizeof below);
+        assert_true(snprintf(there, sizeof there, "%s/%s", to, e->d_name) < (int)sizeof there);
+        if (stat(below, &st) == 0 && S_ISDIR(st.st_mode))
+            copy_tree(below, there);
+        else
+            copy_file(below, there);
+    }
+    (void)closedir(d);
 }
 
 /* A new empty folder; its path in out. */

@@ -39,12 +39,13 @@ static int view_again(struct tool_store *t)
     return err == OK || err == ERR_NOTFOUND ? EXIT_FINE : tool_fail(EXIT_DATA, "cannot read the head: %s", err_text(err));
 }
 
-/* azoth-core commits a change to the records, with its event, before it commits it to the store; the event goes with the
- * next change. So when nobody committed to the records from before the view was taken until they were read, they hold all
- * that the view holds, and events of what it does not. */
+/* azoth-core commits a small change to the store and then, the log holding it for them, to the records; any other first to the
+ * records, with its event, which goes with the next change. So when nobody committed to the records from before the view was taken
+ * until they were read, and the log holds nothing for them, they hold all that the view holds, and events of what it does not. */
 int records_begin(struct source_txn **out, struct source *s, struct tool_store *t)
 {
     struct fault fault = { "" };
+    bool lags = false;
     for (unsigned i = 0; i < TRIES; i++) {
         uint64_t before = recordbook_newest(s);
         int code = view_again(t);
@@ -53,12 +54,17 @@ int records_begin(struct source_txn **out, struct source *s, struct tool_store *
         enum err err = source_begin(s, SOURCE_READ, out, &fault);
         if (err != OK)
             return tool_fail(EXIT_USAGE, "%s", fault_text(&fault, err));
-        if (recordbook_state(*out) == before && recordbook_newest(s) == before)
+        if ((err = recordbook_lags(*out, t->store, &lags, &fault)) != OK)
+            return tool_fail(EXIT_USAGE, "%s", fault_text(&fault, err));
+        if (!lags && recordbook_state(*out) == before && recordbook_newest(s) == before)
             return EXIT_FINE;
         source_abort(*out);
         *out = NULL;
         (void)usleep(TRY_US);
     }
+    if (lags)
+        return tool_fail(EXIT_USAGE, "the records lack a change that the log has; azoth-core gives it to them when it starts, "
+                         "or when their disk has room");
     return tool_fail(EXIT_USAGE, "the records change all the time; try again when fewer changes are made");
 }
 

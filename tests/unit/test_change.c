@@ -747,11 +747,17 @@ static struct {
 static enum err faulty_begin(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault)
 {
     enum err err = faulty.true_calls->begin(s, mode, out, fault);
-    if (err == OK && mode == SOURCE_WRITE) {
+    if (err == OK && mode != SOURCE_READ) {
         (*out)->calls = &faulty.calls;
         faulty.rows = faulty.zones = faulty.events = false;
     }
     return err;
+}
+/* It keeps nothing as bytes: records are committed before the log. */
+static enum err faulty_kept(struct source_txn *t, struct bytes *out)
+{
+    (void)t, (void)out;
+    return ERR_LIMIT;
 }
 static enum err faulty_row_put(struct source_txn *t, uint64_t zone, const struct row *row, struct fault *fault)
 {
@@ -785,6 +791,7 @@ static void fail_commits(struct bed *b, enum err err, int which, int n)
         faulty.true_calls = b->source->calls;
         faulty.calls = *faulty.true_calls;
         faulty.calls.begin = faulty_begin;
+        faulty.calls.kept = faulty_kept;
         faulty.calls.commit = faulty_commit;
         faulty.calls.row_put = faulty_row_put;
         faulty.calls.zone_put = faulty_zone_put;

@@ -134,11 +134,17 @@ static struct { struct source_calls calls; const struct source_calls *true_calls
 static enum err faulty_begin(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault)
 {
     enum err err = faulty.true_calls->begin(s, mode, out, fault);
-    if (err == OK && mode == SOURCE_WRITE) {
+    if (err == OK && mode != SOURCE_READ) {
         (*out)->calls = &faulty.calls;
         faulty.zones = faulty.events = false;
     }
     return err;
+}
+/* It keeps nothing as bytes: records are committed before the log. */
+static enum err faulty_kept(struct source_txn *t, struct bytes *out)
+{
+    (void)t, (void)out;
+    return ERR_LIMIT;
 }
 static enum err faulty_zone_put(struct source_txn *t, const struct zone_row *z, struct fault *fault)
 {
@@ -164,6 +170,7 @@ static void fail_to_put_back(struct bed *b)
     faulty.true_calls = b->source->calls;
     faulty.calls = *faulty.true_calls;
     faulty.calls.begin = faulty_begin;
+    faulty.calls.kept = faulty_kept;
     faulty.calls.commit = faulty_commit;
     faulty.calls.zone_put = faulty_zone_put;
     faulty.calls.event_add = faulty_event_add;
@@ -255,7 +262,7 @@ static enum err breaking_begin(struct source *s, enum source_mode mode, struct s
     if (breaking.broken)
         return fault_set(fault, ERR_STORE, "broken");
     enum err err = breaking.true_calls->begin(s, mode, out, fault);
-    if (err == OK && mode == SOURCE_WRITE)
+    if (err == OK && mode != SOURCE_READ)
         (*out)->calls = &breaking.calls;
     return err;
 }
@@ -264,6 +271,11 @@ static enum err breaking_commit(struct source_txn *t, struct fault *fault)
     breaking.broken = breaking.armed;
     enum err err = breaking.true_calls->commit(t, fault);
     return err != OK || !breaking.broken ? err : fault_set(fault, ERR_STORE, "it is on the disk, or not");
+}
+static enum err breaking_kept(struct source_txn *t, struct bytes *out)
+{
+    (void)t, (void)out;
+    return ERR_LIMIT;
 }
 static enum err breaking_figures(struct source *s, struct source_figures *out)
 {
@@ -290,6 +302,7 @@ static void records_that_break_leave_it_open(void **state)
         breaking.true_calls = b.source->calls;
         breaking.calls = *breaking.true_calls;
         breaking.calls.begin = breaking_begin;
+        breaking.calls.kept = breaking_kept;            /* records first, then the log */
         breaking.calls.commit = breaking_commit;
         breaking.calls.figures = breaking_figures;
         b.source->calls = &breaking.calls;

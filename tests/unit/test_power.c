@@ -1,0 +1,307 @@
+/* The machine loses its power while records, log and data are on their way to the disk: a change that subscribers heard of is there at
+ * the next start, in all three, and none of them says what the others do not. */
+#include "tests/unit/change_bed.h"
+#include "tests/util_folder.h"
+
+#include "builder/source_calls.h"
+
+#include <limits.h>
+
+#define ZONE "example.com."
+#define BASE "@ SOA ns hostmaster 1 3600 900 1209600 300\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.2\n"
+
+/* The folder as it was when subscribers heard of the newest change, and of the one before. */
+static struct { char now[PATH_MAX], before[PATH_MAX]; uint64_t told; bool off; } cut;
+
+static void on_told(void *arg, const struct signed_head *head, struct bytes record)
+{
+    struct bed *b = arg;
+    (void)head, (void)record;
+    if (cut.off)
+        return;
+    remove_tree(cut.before);
+    assert_true(rename(cut.now, cut.before) == 0 || cut.told == 0);
+    copy_tree(b->dir, cut.now);
+    cut.told++;
+}
+static void cut_begin(void)
+{
+    memset(&cut, 0, sizeof cut);
+    tmp_folder(cut.now);
+    tmp_folder(cut.before);
+    remove_tree(cut.now);
+}
+static void cut_end(void)
+{
+    remove_tree(cut.now);
+    remove_tree(cut.before);
+}
+
+static void take_old(const char *name)
+{
+    char from[PATH_MAX + 64], to[PATH_MAX + 64];
+    snprintf(from, sizeof from, "%s/%s", cut.before, name);
+    snprintf(to, sizeof to, "%s/%s", cut.now, name);
+    copy_file(from, to);
+}
+
+/* What a reader beside, or one that finds the folder like that, is told (a backup must not take it then). */
+static bool lags(const char *dir)
+{
+    const struct store_options so = { .dir = dir, .mode = STORE_READ };
+    const struct recordbook_options ro = { .dir = dir, .read_only = true };
+    struct fault fault = { "" };
+    struct store *s;
+    struct source *source;
+    struct source_txn *t;
+    bool is = false;
+    assert_ok(store_open(&s, &so, &fault), &fault);
+    assert_ok(recordbook_open(&source, &ro, &fault), &fault);
+    assert_int_equal(source_begin(source, SOURCE_READ, &t, NULL), OK);
+    assert_ok(recordbook_lags(t, s, &is, &fault), &fault);
+    source_abort(t);
+    source_close(source);
+    store_close(s);
+    return is;
+}
+
+/* A core that starts in the folder as it was. */
+static void start_there(struct bed *there, const struct bed *b)
+{
+    *there = (struct bed){ .map = b->map, .records_map = b->records_map, .key = b->key };
+    assert_true(strlen(cut.now) < sizeof there->dir);
+    memcpy(there->dir, cut.now, strlen(cut.now) + 1);
+    (void)pthread_mutex_init(&there->lock, NULL);
+    (void)pthread_cond_init(&there->moved, NULL);
+    bed_start_store(there, NULL);
+    bed_start_changer(there);
+    bed_quiet(there);
+    bed_quiet(there);
+}
+
+static bool row_has(struct bed *b, const char *owner, uint16_t type, bool disabled, const char *comment)
+{
+    struct name apex = name_of(ZONE), name = name_of(owner);
+    struct source_txn *t;
+    struct zone_row zone;
+    struct row row;
+    assert_int_equal(source_begin(b->source, SOURCE_READ, &t, NULL), OK);
+    assert_int_equal(source_zone(t, name_bytes(&apex), &zone), OK);
+    bool there = source_row(t, zone.id, name_bytes(&name), type, 0, &row) == OK && row.rr[0].disabled == disabled
+              && row.comments_n == (comment != NULL) && (comment == NULL || bytes_equal(row.comments[0].text, bytes_of_text(comment)));
+    source_abort(t);
+    return there;
+}
+
+static uint64_t log_last(struct bed *b)
+{
+    uint64_t first, last;
+    assert_int_equal(log_range(b->store, &first, &last), OK);
+    return last;
+}
+
+struct state { char line[80]; uint64_t seq; uint32_t serial; };
+static void is_there(struct bed *b, const struct state *s, unsigned step, const char *what)
+{
+    struct bed there;
+    if (!lags(cut.now))
+        fail_msg("step %u, %s: nobody says that the records lack what the log has", step, what);
+    start_there(&there, b);
+    if (!bed_has(&there, ZONE, s->line))
+        fail_msg("step %u, %s: %s is not in the zone", step, what, s->line);
+    assert_int_equal(log_last(&there), s->seq);
+    assert_int_equal(bed_check(&there, ZONE), s->serial);
+    if (!row_has(&there, "off.example.com.", TYPE_A, true, "why"))
+        fail_msg("step %u, %s: what the zone does not show is gone from the records", step, what);
+    assert_int_equal(changer_lag(there.changer).events, 0);
+    bed_edit(&there, ZONE, "later 300 A 192.0.2.99\n", NULL);       /* it goes on */
+    assert_int_equal(bed_check(&there, ZONE), s->serial + 1);
+    bed_end(&there);
+    assert_false(lags(cut.now));
+}
+
+/* Each file may be what it was when the change before was told: its own commit was on the disk but for the page that points to it. */
+static void any_of_them_may_be_behind(void **state)
+{
+    static const struct { const char *what, *old[3]; } rows[] = {
+        { "none has it", { NULL } }, { "records two behind", { "records/data.mdb" } }, { "log two behind", { "log/data.mdb" } },
+        { "data two behind", { "data.1/data.mdb" } }, { "all two behind", { "records/data.mdb", "log/data.mdb", "data.1/data.mdb" } },
+    };
+    struct bed b;
+    (void)state;
+    cut_begin();
+    cut.off = true;
+    bed_open_sized(&b, (uint64_t)64 << 20, (uint64_t)64 << 20, on_told);
+    bed_whole(&b, CHANGE_CREATE, ZONE, BASE, NULL);
+    struct edit *off = edit_new(ZONE, "off 300 A 192.0.2.7\n", NULL);
+    off->disabled = true;
+    off->comment = "why";
+    edit_run(&b, off);
+    assert_int_equal(off->c.result.end, CHANGE_DONE);
+    edit_free(off);
+    bed_edit(&b, ZONE, "first 300 A 192.0.2.3\n", NULL);
+    cut.off = false;
+    for (unsigned step = 0; step < 8; step++) {
+        struct state s;
+        char set[100];
+        snprintf(set, sizeof set, "h%u 300 A 192.0.2.%u\n", step % 3, 100 + step);      /* new ones and such that move */
+        snprintf(s.line, sizeof s.line, "192.0.2.%u", 100 + step);
+        s.seq = bed_edit(&b, ZONE, set, step % 4 == 3 ? "www.example.com. A" : NULL);
+        s.serial = bed_check(&b, ZONE);
+        for (size_t i = 0; i < ROWS(rows) && step > 0; i++) {
+            char keep[PATH_MAX];
+            tmp_folder(keep);
+            copy_tree(cut.now, keep);
+            for (size_t k = 0; k < 3 && rows[i].old[k] != NULL; k++)
+                take_old(rows[i].old[k]);
+            is_there(&b, &s, step, rows[i].what);
+            remove_tree(cut.now);
+            copy_tree(keep, cut.now);
+            remove_tree(keep);
+        }
+    }
+    assert_int_equal(cut.told, 8);
+    cut.off = true;
+    bed_close(&b);
+    cut_end();
+}
+
+/* --- records that cannot be committed behind the log ------------------------------------------------------------------- */
+static struct { struct source_calls calls; const struct source_calls *true_calls; unsigned left; } failing;
+
+static enum err failing_begin(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault)
+{
+    enum err err = failing.true_calls->begin(s, mode, out, fault);
+    if (err == OK && mode == SOURCE_WRITE_KEPT)
+        (*out)->calls = &failing.calls;
+    return err;
+}
+static enum err failing_commit(struct source_txn *t, struct fault *fault)
+{
+    if (failing.left == 0)
+        return failing.true_calls->commit_soft(t, fault);
+    failing.left--;
+    failing.true_calls->abort(t);
+    return fault_set(fault, ERR_STORE, "as the test wants it");
+}
+static enum err failing_again(struct source *s, struct bytes kept, struct fault *fault)
+{
+    if (failing.left == 0)
+        return failing.true_calls->again(s, kept, fault);
+    failing.left--;
+    return fault_set(fault, ERR_FULL, "as the test wants it");
+}
+static void fail_commits(struct bed *b, unsigned n)
+{
+    bed_quiet(b);
+    failing.true_calls = b->source->calls;
+    failing.calls = *failing.true_calls;
+    failing.calls.begin = failing_begin;
+    failing.calls.commit_soft = failing_commit;
+    failing.calls.again = failing_again;
+    failing.left = n;
+    b->source->calls = &failing.calls;
+}
+
+static void copied_lags(struct bed *b, bool want)
+{
+    char dir[PATH_MAX];
+    tmp_folder(dir);
+    copy_tree(b->dir, dir);
+    assert_int_equal(lags(dir), want);
+    remove_tree(dir);
+}
+
+/* The zone has it, the records follow before anything else is written there, once or after some tries. */
+static void records_follow_the_log(void **state)
+{
+    (void)state;
+    for (unsigned tries = 1; tries <= 3; tries++) {
+        struct bed b;
+        struct source_txn *t;
+        bed_open(&b);
+        bed_whole(&b, CHANGE_CREATE, ZONE, BASE, NULL);
+        bed_edit(&b, ZONE, "a 300 A 192.0.2.3\n", NULL);
+        fail_commits(&b, UINT_MAX);         /* until it was looked at */
+        struct edit *e = edit_new(ZONE, "b 300 A 192.0.2.4\n", NULL);
+        e->comment = "mine";
+        edit_run(&b, e);
+        assert_int_equal(e->c.result.end, CHANGE_UNKNOWN);
+        edit_free(e);
+        assert_true(bed_has(&b, ZONE, "192.0.2.4"));
+        assert_int_equal(source_begin(b.source, SOURCE_WRITE, &t, NULL), ERR_STORE);
+        copied_lags(&b, true);
+        failing.left = tries - 1;
+        for (unsigned i = 1; i < tries; i++) {              /* each edit tries it once, and cannot be while that fails */
+            struct edit *no = edit_new(ZONE, "c 300 A 192.0.2.5\n", NULL);
+            edit_run(&b, no);
+            assert_int_equal(no->c.result.end, CHANGE_FAILED);
+            assert_int_equal(source_begin(b.source, SOURCE_WRITE, &t, NULL), ERR_STORE);
+            edit_free(no);
+        }
+        bed_edit(&b, ZONE, "d 300 A 192.0.2.6\n", NULL);
+        assert_true(row_has(&b, "b.example.com.", TYPE_A, false, "mine"));
+        assert_true(!bed_has(&b, ZONE, "192.0.2.5") && bed_has(&b, ZONE, "192.0.2.6"));
+        bed_check(&b, ZONE);
+        bed_quiet(&b);
+        assert_int_equal(changer_lag(b.changer).events, 0);
+        copied_lags(&b, false);
+        bed_close(&b);
+    }
+}
+
+/* Bytes of another past, or none at all, are no change of these records. */
+static void bytes_that_do_not_follow(void **state)
+{
+    struct bed b;
+    struct source_txn *t;
+    struct bytes kept;
+    uint8_t copy[4096], far[64] = { 0, 0, 0, 0, 0, 0, 0, 99 };
+    (void)state;
+    bed_open(&b);
+    bed_whole(&b, CHANGE_CREATE, ZONE, BASE, NULL);
+    bed_quiet(&b);
+    assert_int_equal(source_begin(b.source, SOURCE_WRITE_KEPT, &t, NULL), OK);
+    assert_int_equal(source_mark_put(t, &(struct source_mark){ 7, 7 }, NULL), OK);
+    assert_int_equal(source_kept(t, &kept), OK);
+    assert_true(kept.len < sizeof copy);
+    memcpy(copy, kept.ptr, kept.len);
+    size_t len = kept.len;
+    source_abort(t);
+    assert_int_equal(source_again(b.source, bytes_of(far, sizeof far), NULL), ERR_GAP);
+    assert_int_equal(source_again(b.source, bytes_of(far, 3), NULL), ERR_BAD);
+    for (size_t cutoff = 9; cutoff < len; cutoff++) {
+        struct source_mark mark;
+        enum err err = source_again(b.source, bytes_of(copy, cutoff), NULL);
+        assert_true(err == ERR_BAD || err == OK);           /* OK: between two puts */
+        if (err == OK) {
+            assert_int_equal(source_begin(b.source, SOURCE_READ, &t, NULL), OK);
+            assert_int_equal(source_mark(t, &mark), OK);
+            source_abort(t);
+            break;
+        }
+    }
+    assert_int_equal(source_begin(b.source, SOURCE_WRITE_KEPT, &t, NULL), OK);         /* it went in, and something newer too */
+    struct bytes own;
+    assert_int_equal(source_mark_put(t, &(struct source_mark){ 7, 7 }, NULL), OK);
+    assert_int_equal(source_kept(t, &own), OK);
+    assert_int_equal(source_commit_soft(t, NULL), OK);
+    assert_int_equal(source_begin(b.source, SOURCE_WRITE, &t, NULL), OK);
+    assert_int_equal(source_mark_put(t, &(struct source_mark){ 8, 8 }, NULL), OK);
+    assert_int_equal(source_commit(t, NULL), OK);
+    assert_int_equal(source_again(b.source, bytes_of(copy, len), NULL), OK);
+    struct source_mark newer;
+    assert_int_equal(source_begin(b.source, SOURCE_READ, &t, NULL), OK);
+    assert_int_equal(source_mark(t, &newer), OK);
+    assert_int_equal(newer.seq, 8);
+    source_abort(t);
+    bed_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_of_them_may_be_behind), cmocka_unit_test(records_follow_the_log), cmocka_unit_test(bytes_that_do_not_follow),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
