@@ -1,5 +1,7 @@
 #include "base/daemon.h"
 
+#include "base/log.h"
+
 #include <config.h>
 #include <event2/event.h>
 #include <getopt.h>
@@ -47,7 +49,29 @@ void daemon_options(int argc, char **argv, const char *program, const char *abou
 }
 
 #define SIGNALS_N 4
-struct daemon_signals { struct daemon_hooks hooks; struct event *events[SIGNALS_N]; };
+#define AGAIN_S 1               /* then twice as long each time, up to: */
+#define AGAIN_MOST_S 32
+struct daemon_signals { struct daemon_hooks hooks; struct event *events[SIGNALS_N], *again; unsigned again_s; };
+
+/* A SIGHUP that found no descriptor free must not be lost: whoever sent it believes that it was heard. */
+static void reload(struct daemon_signals *s)
+{
+    if (s->hooks.reload == NULL || s->hooks.reload(s->hooks.arg) != ERR_NOMEM) {
+        (void)event_del(s->again);
+        s->again_s = AGAIN_S;
+        return;
+    }
+    const struct timeval wait = { s->again_s, 0 };
+    log_warn("reload.again", "in_s=%u", s->again_s);
+    (void)event_add(s->again, &wait);
+    s->again_s = s->again_s < AGAIN_MOST_S ? 2 * s->again_s : AGAIN_MOST_S;
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    reload(arg);
+}
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
@@ -55,8 +79,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     (void)what;
     switch (number) {
     case SIGHUP:
-        if (s->hooks.reload != NULL)
-            s->hooks.reload(s->hooks.arg);
+        s->again_s = AGAIN_S;
+        reload(s);
         break;
     case SIGUSR1:
         if (s->hooks.user1 != NULL)
@@ -74,7 +98,12 @@ MUST_USE enum err daemon_signals_open(struct daemon_signals **out, struct event_
     if (s == NULL)
         return ERR_NOMEM;
     s->hooks = *hooks;
+    s->again_s = AGAIN_S;
     (void)signal(SIGPIPE, SIG_IGN);
+    if ((s->again = event_new(base, -1, 0, on_again, s)) == NULL) {
+        daemon_signals_close(s);
+        return ERR_NOMEM;
+    }
     for (size_t i = 0; i < SIGNALS_N; i++) {
         s->events[i] = evsignal_new(base, numbers[i], on_signal, s);
         if (s->events[i] == NULL || event_add(s->events[i], NULL) != 0) {
@@ -93,6 +122,8 @@ void daemon_signals_close(struct daemon_signals *s)
     for (size_t i = 0; i < SIGNALS_N; i++)
         if (s->events[i] != NULL)
             event_free(s->events[i]);
+    if (s->again != NULL)
+        event_free(s->again);
     free(s);
 }
 

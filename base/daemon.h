@@ -15,7 +15,7 @@ void daemon_options(int argc, char **argv, const char *program, const char *abou
 
 struct daemon_hooks {
     void *arg;
-    void (*reload)(void *arg);      /* SIGHUP */
+    enum err (*reload)(void *arg);  /* SIGHUP. ERR_NOMEM: memory or file descriptors are short, it is called again soon */
     void (*drain)(void *arg);       /* SIGTERM, SIGINT: end work soon, then event_base_loopexit */
     void (*user1)(void *arg);       /* SIGUSR1; may be NULL */
 };

@@ -8,10 +8,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum err file_errno(int number)
+{
+    switch (number) {
+    case ENOENT:
+        return ERR_NOTFOUND;
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_FULL;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return ERR_NOMEM;
+    default:
+        return ERR_IO;
+    }
+}
+
 static enum err from_errno(struct fault *fault, const char *what, const char *path)
 {
-    enum err err = errno == ENOENT ? ERR_NOTFOUND : errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO;
-    return fault_set(fault, err, "%s %s: %s", what, path, strerror(errno));
+    return fault_set(fault, file_errno(errno), "%s %s: %s", what, path, strerror(errno));
 }
 
 MUST_USE enum err file_path(char *out, size_t cap, const char *dir, const char *name)

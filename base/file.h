@@ -6,8 +6,11 @@
 
 #include <sys/types.h>
 
+/* ERR_NOTFOUND, ERR_FULL; ERR_NOMEM: of memory or of file descriptors there is none now, so it says nothing about the file and may be
+ * tried again soon; else ERR_IO. What the functions below give too. */
+enum err file_errno(int number);
 /* The whole file into memory owned by the caller (free(out->ptr)), with one 0 byte behind it that is not counted.
- * ERR_NOTFOUND: no such file. ERR_LIMIT: more than `most` bytes. ERR_IO: anything else. */
+ * ERR_NOTFOUND: no such file. ERR_LIMIT: more than `most` bytes. */
 MUST_USE enum err file_read(const char *path, size_t most, struct bytes *out, struct fault *fault);
 /* Written beside, synced, renamed over path, folder synced: after a crash the old or the new contents stand there. */
 MUST_USE enum err file_replace(const char *path, struct bytes contents, mode_t mode, struct fault *fault);

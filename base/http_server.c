@@ -1,6 +1,7 @@
 #include "base/http_server.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -8,12 +9,23 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
+
+#define SHORT_MS 1000                   /* for strangers, while places are short or too many come from one address */
+#define SHORT_OF 8                      /* places that are free at most, then */
 
 struct connection {
     struct bufferevent *bev;            /* one reference of ours */
     uint64_t since_ms;
     bool held;
+    uint64_t opened_ms;
+    bool trusted;                       /* somebody vouched for it */
+    char peer[64];                      /* its address; "" not known yet */
+    long refused;                       /* what its room was, when the body is larger, or HTTP_ROOM_BUSY; 0: it is taken */
+    long coming;                        /* its body may grow to that */
     bool has_head;                      /* of the request that is coming; what follows is its body */
     uint8_t *head; size_t head_len;     /* with limits.room: HTTP_HEAD_MAX bytes, freed with the place */
 };
@@ -22,7 +34,7 @@ struct http_server {
     struct http_limits limits;
     struct evhttp *server;
     struct evconnlistener *listener;    /* evhttp's own; rests while all places below are taken */
-    struct event *sweep;
+    struct event *sweep, *again;        /* again: once a second, for a listener that found no descriptor */
     http_request_fn *on_request;
     void *arg;
     bool paused;
@@ -40,6 +52,66 @@ static size_t head_end(const uint8_t *text, size_t len)
     return 0;
 }
 
+/* Where the digits of the head's Content-Length stand, and their value; *len 0: there is none. As evhttp the first one counts. */
+static unsigned long long content_length(const uint8_t *head, size_t end, size_t *at, size_t *len)
+{
+    static const char name[] = "content-length:";
+    unsigned long long v = 0;
+    *len = 0;
+    for (size_t i = 0; i + sizeof name - 1 < end; i++) {
+        if ((i > 0 && head[i - 1] != '\n') || strncasecmp((const char *)head + i, name, sizeof name - 1) != 0)
+            continue;
+        for (i += sizeof name - 1; i < end && (head[i] == ' ' || head[i] == '\t'); i++)
+            ;
+        for (*at = i; i < end && head[i] >= '0' && head[i] <= '9'; i++)
+            v = v > ULLONG_MAX / 10 - 1 ? v : 10 * v + (unsigned)(head[i] - '0');
+        *len = i - *at;
+        return v;
+    }
+    return 0;
+}
+
+/* The head says then that there is no body, so that the request comes to us and has a reply of ours. false: evhttp has read that
+ * line already. */
+static bool forget_body(struct evbuffer *buffer, size_t at, size_t len)
+{
+    struct evbuffer_iovec v[8];
+    struct evbuffer_ptr from;
+    if (evbuffer_ptr_set(buffer, &from, at, EVBUFFER_PTR_SET) != 0)
+        return false;
+    int n = evbuffer_peek(buffer, (ev_ssize_t)len, &from, v, 8);
+    if (n < 1 || n > 8)
+        return false;
+    for (int i = 0; i < n && len > 0; i++) {
+        size_t here = v[i].iov_len < len ? v[i].iov_len : len;
+        memset(v[i].iov_base, '0', here);
+        len -= here;
+    }
+    return true;
+}
+
+static size_t coming(const struct http_server *s, const struct connection *but)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; i < s->open_n; i++)
+        sum += &s->open[i] != but ? (size_t)s->open[i].coming : 0;
+    return sum;
+}
+
+/* The head is whole, `total` bytes of the request came so far, the last of them are in the buffer. */
+static void judge_head(struct http_server *s, struct connection *c, struct evbuffer *buffer, size_t end, size_t total, void *evcon)
+{
+    size_t at = 0, len = 0, gone = total - evbuffer_get_length(buffer);
+    unsigned long long body = content_length(c->head, end, &at, &len);
+    long room = s->limits.room(s->limits.room_arg, bytes_of(c->head, end), coming(s, c));
+    long most = room > 0 ? room : s->limits.stranger;
+    if (len > 0 && body > (unsigned long long)most && at >= gone && forget_body(buffer, at - gone, len))
+        c->refused = room > 0 ? most : HTTP_ROOM_BUSY;
+    c->trusted |= room == HTTP_ROOM_BUSY || room > s->limits.stranger;
+    c->coming = c->refused != 0 || most <= s->limits.stranger ? 0 : len > 0 && body < (unsigned long long)most ? (long)body : most;
+    evhttp_connection_set_max_body_size(evcon, most);
+}
+
 /* evhttp looks at a request's length between head and body, but asks nobody: so the head is read here as well, as it comes in,
  * and the limit of its connection is set before evhttp sees it. The argument of evhttp's own callbacks is that connection. */
 static void look_at_head(struct http_server *s, struct connection *c, const struct evbuffer *input, size_t from)
@@ -50,6 +122,7 @@ static void look_at_head(struct http_server *s, struct connection *c, const stru
     bufferevent_event_cb on_event = NULL;
     if (c->has_head || c->head == NULL || evbuffer_ptr_set(buffer, &at, from, EVBUFFER_PTR_SET) != 0)
         return;
+    size_t total = c->head_len + (evbuffer_get_length(buffer) - from);
     ev_ssize_t n = evbuffer_copyout_from(buffer, &at, c->head + c->head_len, HTTP_HEAD_MAX - c->head_len);
     c->head_len += n > 0 ? (size_t)n : 0;
     size_t end = head_end(c->head, c->head_len);
@@ -57,7 +130,7 @@ static void look_at_head(struct http_server *s, struct connection *c, const stru
     if (end == 0 || on_event == NULL || evcon == NULL)
         return;
     c->has_head = true;
-    evhttp_connection_set_max_body_size(evcon, s->limits.room(s->limits.room_arg, bytes_of(c->head, end)));
+    judge_head(s, c, buffer, end, total, evcon);
 }
 
 static struct connection *place_at(struct http_server *s, const struct bufferevent *bev)
@@ -81,8 +154,16 @@ static void next_head(struct http_server *s, struct evhttp_request *req)
 {
     struct evhttp_connection *evcon = evhttp_request_get_connection(req);
     struct connection *c = evcon != NULL ? place_at(s, evhttp_connection_get_bufferevent(evcon)) : NULL;
-    if (c == NULL || s->limits.room == NULL)
+    if (c == NULL || s->limits.room == NULL) {
+        if (c != NULL)
+            c->trusted = true;
         return;
+    }
+    c->coming = 0;
+    if (c->refused != 0) {              /* what follows is the body that nobody wants */
+        (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
+        return;
+    }
     evhttp_connection_set_max_body_size(evcon, s->limits.stranger);
     c->has_head = false;
     c->head_len = 0;
@@ -96,6 +177,42 @@ static void place_free(struct connection *c)
     free(c->head);
 }
 
+/* evhttp knows it behind our callback only. */
+static void look_at_peer(struct connection *c, void *evcon)
+{
+    char *address = NULL;
+    uint16_t port = 0;
+    if (c->peer[0] != '\0' || evcon == NULL)
+        return;
+    evhttp_connection_get_peer(evcon, &address, &port);
+    (void)snprintf(c->peer, sizeof c->peer, "%s", address != NULL ? address : "");
+}
+
+/* So many of c's address, that nobody vouched for, are older. */
+static unsigned older_strangers(const struct http_server *s, const struct connection *c)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->open_n; i++) {
+        const struct connection *o = &s->open[i];
+        n += o != c && !o->trusted && strcmp(o->peer, c->peer) == 0
+             && (o->opened_ms < c->opened_ms || (o->opened_ms == c->opened_ms && o < c));
+    }
+    return n;
+}
+
+static bool is_too_old(const struct http_server *s, const struct connection *c, uint64_t now)
+{
+    uint64_t age = now - c->opened_ms;
+    if (c->held)
+        return false;
+    if (now - c->since_ms > s->limits.life_ms)
+        return true;
+    if (c->trusted || age <= SHORT_MS)
+        return false;
+    return age > HTTP_STRANGER_MS || s->open_n + SHORT_OF > HTTP_CONNECTIONS_MAX
+           || (c->peer[0] != '\0' && older_strangers(s, c) >= HTTP_STRANGERS_MAX);
+}
+
 /* evhttp limits neither the number of its connections nor the time that a slow one takes. So we hold a reference to each:
  * one whose callbacks are gone was freed by evhttp and gives up its place, one that is too old is told that its peer left. */
 static void sweep(struct http_server *s)
@@ -104,8 +221,10 @@ static void sweep(struct http_server *s)
     for (unsigned i = s->open_n; i-- > 0; ) {
         struct connection *c = &s->open[i];
         bufferevent_event_cb on_event = NULL;
-        bufferevent_getcb(c->bev, NULL, NULL, &on_event, NULL);
-        if (on_event != NULL && !c->held && now - c->since_ms > s->limits.life_ms) {
+        void *evcon = NULL;
+        bufferevent_getcb(c->bev, NULL, NULL, &on_event, &evcon);
+        look_at_peer(c, on_event != NULL ? evcon : NULL);
+        if (on_event != NULL && is_too_old(s, c, now)) {
             bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
         } else if (on_event == NULL) {
             place_free(c);
@@ -124,6 +243,24 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     sweep(arg);
 }
 
+/* Without a descriptor for it a connection keeps waiting, and would wake the loop again at once, for ever. The argument is evhttp's, not
+ * ours: who rests here is enabled again by on_again, whatever the reason. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    int error = EVUTIL_SOCKET_ERROR();
+    (void)arg;
+    (void)evconnlistener_disable(listener);
+    log_warn("http.accept", "err=\"%s\" next=\"again in a second\"", strerror(error));
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct http_server *s = arg;
+    (void)fd, (void)what;
+    if (s->open_n < HTTP_CONNECTIONS_MAX && !s->paused && s->listener != NULL)
+        (void)evconnlistener_enable(s->listener);
+}
+
 static struct bufferevent *on_connection(struct event_base *base, void *arg)
 {
     static const struct timeval every = { 0, 250000 };
@@ -135,7 +272,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
     if (bev == NULL || s->open_n == HTTP_CONNECTIONS_MAX)
         return bev;
     bufferevent_incref(bev);
-    s->open[s->open_n++] = (struct connection){ .bev = bev, .since_ms = clock_mono_ms(),
+    s->open[s->open_n++] = (struct connection){ .bev = bev, .since_ms = clock_mono_ms(), .opened_ms = clock_mono_ms(),
                                                 .head = s->limits.room != NULL ? malloc(HTTP_HEAD_MAX) : NULL };
     if (s->limits.room != NULL)
         (void)evbuffer_add_cb(bufferevent_get_input(bev), on_input, s);
@@ -173,6 +310,7 @@ MUST_USE enum err http_server_open(struct http_server **out, struct event_base *
                                    const struct http_limits *limits, http_request_fn *fn, void *arg,
                                    struct fault *fault)
 {
+    static const struct timeval second = { 1, 0 };
     char address[128];
     uint16_t port;
     if (split_listen(listen, address, sizeof address, &port) != OK)
@@ -186,7 +324,8 @@ MUST_USE enum err http_server_open(struct http_server **out, struct event_base *
     s->arg = arg;
     s->server = evhttp_new(base);
     s->sweep = event_new(base, -1, EV_PERSIST, on_sweep, s);
-    if (s->server == NULL || s->sweep == NULL) {
+    s->again = event_new(base, -1, EV_PERSIST, on_again, s);
+    if (s->server == NULL || s->sweep == NULL || s->again == NULL || event_add(s->again, &second) != 0) {
         http_server_close(s);
         return ERR_NOMEM;
     }
@@ -203,6 +342,7 @@ MUST_USE enum err http_server_open(struct http_server **out, struct event_base *
         return err;
     }
     s->listener = evhttp_bound_socket_get_listener(bound);
+    evconnlistener_set_error_cb(s->listener, on_accept_error);
     *out = s;
     return OK;
 }
@@ -233,6 +373,20 @@ static void set_held(struct http_server *s, struct evhttp_request *req, bool hel
 void http_server_hold(struct http_server *s, struct evhttp_request *req) { set_held(s, req, true); }
 void http_server_release(struct http_server *s, struct evhttp_request *req) { set_held(s, req, false); }
 
+bool http_server_refused(struct http_server *s, struct evhttp_request *req, long *room)
+{
+    const struct connection *c = place_of(s, req);
+    *room = c != NULL ? c->refused : 0;
+    return *room != 0;
+}
+
+void http_server_trust(struct http_server *s, struct evhttp_request *req)
+{
+    struct connection *c = place_of(s, req);
+    if (c != NULL)
+        c->trusted = true;
+}
+
 void http_server_close(struct http_server *s)
 {
     if (s == NULL)
@@ -243,5 +397,7 @@ void http_server_close(struct http_server *s)
         place_free(&s->open[--s->open_n]);
     if (s->sweep != NULL)
         event_free(s->sweep);
+    if (s->again != NULL)
+        event_free(s->again);
     free(s);
 }

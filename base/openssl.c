@@ -1,5 +1,7 @@
 #include "base/openssl.h"
 
+#include "base/file.h"
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -25,7 +27,9 @@ const char *openssl_why(char *out, size_t cap)
 static enum err failed(const char *part, const char *what, const char *path, struct fault *fault)
 {
     char text[160];
-    return fault_set(fault, ERR_CONFIG, "%s.%s %.200s: %s", part, what, path, openssl_why(text, sizeof text));
+    unsigned long e = ERR_peek_error();
+    bool later = ERR_SYSTEM_ERROR(e) && file_errno(ERR_GET_REASON(e)) == ERR_NOMEM;
+    return fault_set(fault, later ? ERR_NOMEM : ERR_CONFIG, "%s.%s %.200s: %s", part, what, path, openssl_why(text, sizeof text));
 }
 
 /* A key behind a passphrase is refused: OpenSSL would ask the terminal, and a server has nobody there. */

@@ -266,6 +266,17 @@ static const struct { const char *path; api_route_fn *take; } routes[] = {
     { "/v1/tsig", api_route_tsig },
 };
 
+/* Nothing of it was read. */
+static enum api_next body_refused(struct api_call *c, const struct api_request *r)
+{
+    if (r->refused < 0)
+        return api_refuse(c, 503, "other imports take the %zu MiB that are kept for them; ask again later", API_IMPORTS_MAX >> 20);
+    if ((size_t)r->refused >= API_IMPORT_MAX)
+        return api_refuse(c, 413, "a zone file of more than %zu MiB; azoth load takes larger ones, while no daemon runs", API_IMPORT_MAX >> 20);
+    return api_refuse(c, 413, "a body of more than %ld KiB; whole zones go to POST /v1/zones/NAME/import, up to %zu MiB",
+                      r->refused >> 10, API_IMPORT_MAX >> 20);
+}
+
 enum api_next api_begin(struct api_call *c, const struct api_request *r, const struct api_keys *keys)
 {
     *c = (struct api_call){ .reply = { .status = 500, .type = "application/json" } };
@@ -281,6 +292,8 @@ enum api_next api_begin(struct api_call *c, const struct api_request *r, const s
     c->author.via = VIA_API;
     (void)snprintf(c->author.name, sizeof c->author.name, "%s", who->name);
     (void)snprintf(c->author.address, sizeof c->author.address, "%s", r->client != NULL ? r->client : "");
+    if (r->refused != 0 && !(who->read_only && r->method != API_GET))
+        return body_refused(c, r);
     if (pdns)
         return pdns_begin(c, r, who);
     if (who->read_only && r->method != API_GET)

@@ -26,6 +26,7 @@
 
 #include "base/arena.h"
 #include "builder/api_keys.h"
+#include "builder/catalog.h"
 #include "builder/change.h"
 #include "builder/kv.h"
 #include "replicator/fleet.h"
@@ -36,6 +37,7 @@
 #define API_BODY_MAX ((size_t)4 << 20)      /* a value of 1 MiB in base64 fits, and files of operations */
 #define API_STRANGER_MAX ((size_t)64 << 10) /* of those whose key may not write: their bodies are not waited for */
 #define API_IMPORT_MAX ((size_t)256 << 20)  /* a zone file */
+#define API_IMPORTS_MAX ((size_t)512 << 20) /* all bodies that are coming or wait, before another zone file may come */
 #define API_HEADERS_MAX 6
 #define API_LIST_DEFAULT 1000
 #define API_LIST_MAX 10000
@@ -52,6 +54,7 @@ struct api_request {
     const char *accept;                             /* header Accept; NULL: not sent */
     const char *client;                             /* address of whoever asks; NULL: not known */
     struct bytes body;                              /* borrowed until the reply is there */
+    long refused;                                   /* the body was not read: it is over this; -1: there is no room now; 0: it is here */
 };
 
 struct api_reply {
@@ -71,7 +74,7 @@ struct api_changes { uint64_t epoch, seq, wait_ms; unsigned quorum; bool all; };
 struct api_call;
 /* What work may use, in its thread: view is begun for the call. stop: the core ends, long work should too. */
 struct journal;
-struct api_work { struct source *source; struct store *store; struct view *view; struct journal *journal; struct wishes *wishes; uint64_t now_s; const atomic_bool *stop; };
+struct api_work { struct source *source; struct store *store; struct view *view; struct journal *journal; struct wishes *wishes; struct board *board; struct catalog_reports catalogs; uint64_t now_s; const atomic_bool *stop; };
 typedef enum api_next api_work_fn(struct api_call *c, const struct api_work *w);        /* API_REPLY or API_CHANGE */
 typedef enum api_next api_finish_fn(struct api_call *c);                                /* API_REPLY or API_WORK */
 struct api_call {

@@ -6,8 +6,6 @@
 #include "builder/rrjson.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <time.h>
 
 #define LOG_DEFAULT 100
 #define LOG_MAX 1000
@@ -16,7 +14,7 @@
 
 struct history {
     struct name apex;
-    uint64_t from, to, limit;
+    uint64_t from, to, limit, before;   /* before: number of an entry of settings */
     struct rollback back;               /* of a roll-back */
     unsigned tries;
 };
@@ -66,22 +64,11 @@ static enum api_next failed(struct api_call *c, enum err err, const struct fault
 /* --- log ------------------------------------------------------------------------------------------------------------- */
 struct listing { json_t *list; uint64_t limit, next; const struct history *h; const struct api_work *w; enum err err; struct fault fault; };
 
-static json_t *when(uint64_t ms)
-{
-    char date[24], text[40];
-    time_t s = (time_t)(ms / 1000);
-    struct tm tm;
-    if (gmtime_r(&s, &tm) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-        return json_null();
-    (void)snprintf(text, sizeof text, "%s.%03uZ", date, (unsigned)(ms % 1000));
-    return json_string(text);
-}
-
 static json_t *entry_object(struct listing *l, const struct journal_entry *e)
 {
     struct difference d;
     json_t *o = json_pack("{s:I,s:I,s:o,s:I,s:I,s:s,s:o,s:o,s:b,s:b}", "epoch", (json_int_t)e->epoch, "seq", (json_int_t)e->seq,
-                          "time", when(e->time_ms), "serial_before", (json_int_t)e->serial_before, "serial_after",
+                          "time", api_when(e->time_ms), "serial_before", (json_int_t)e->serial_before, "serial_after",
                           (json_int_t)e->serial_after, "via", author_via_names[e->author.via], "name",
                           api_plain_text(e->author.name), "address", api_plain_text(e->author.address), "forced",
                           (int)e->forced, "whole", (int)e->whole);
@@ -125,12 +112,20 @@ static enum api_next log_work(struct api_call *c, const struct api_work *w)
         err = journal_walk_back(w->journal, name_bytes(&h->apex), h->from, h->to, on_entry, &l, &l.fault);
     if (err == OK)
         err = l.err;
-    bool any = json_array_size(l.list) > 0;
+    const struct api_traces of = { HISTORY_ZONE, name_bytes(&h->apex), h->from, h->to, h->before, h->limit };
+    uint64_t next = 0;
+    json_t *settings = NULL;
+    if (err == OK)
+        err = api_traces_read(w, &of, &settings, &next, &l.fault);
+    bool any = json_array_size(l.list) > 0 || json_array_size(settings) > 0;
     if (err != OK || (!any && !is_zone(w, &h->apex))) {
         json_decref(l.list);
+        json_decref(settings);
         return err != OK ? failed(c, err, &l.fault) : api_refuse(c, 404, "no such zone");
     }
-    json_t *o = json_pack("{s:o}", "changes", l.list);
+    json_t *o = json_pack("{s:o,s:o}", "changes", l.list, "settings", settings);
+    if (o != NULL && next > 0)
+        (void)json_object_set_new(o, "settings_next", json_integer((json_int_t)next));
     if (o != NULL && l.next > 0)
         (void)json_object_set_new(o, "next", json_integer((json_int_t)l.next));
     if (o != NULL && reach > 0)
@@ -140,8 +135,8 @@ static enum api_next log_work(struct api_call *c, const struct api_work *w)
 
 enum api_next api_zone_log(struct api_call *c, const struct api_request *r, const struct name *apex, const char *rest)
 {
-    struct bytes from = { 0 }, to = { 0 }, limit = { 0 };
-    const struct api_param params[] = { { "from", &from }, { "to", &to }, { "limit", &limit } };
+    struct bytes from = { 0 }, to = { 0 }, limit = { 0 }, before = { 0 };
+    const struct api_param params[] = { { "from", &from }, { "to", &to }, { "limit", &limit }, { "before", &before } };
     struct history *h;
     if (*rest != '\0')
         return api_refuse(c, 404, "no such path");
@@ -149,7 +144,8 @@ enum api_next api_zone_log(struct api_call *c, const struct api_request *r, cons
         return api_not_allowed(c, "GET, HEAD");
     if (!api_query_read(c, r->query, params, sizeof params / sizeof params[0]) || (h = own(c, apex)) == NULL)
         return API_REPLY;
-    if (!seq_read(c, from, "from", 0, &h->from) || !seq_read(c, to, "to", INT64_MAX, &h->to))
+    if (!seq_read(c, from, "from", 0, &h->from) || !seq_read(c, to, "to", INT64_MAX, &h->to)
+        || !api_before_read(c, before, &h->before))
         return API_REPLY;
     h->limit = LOG_DEFAULT;
     if (limit.ptr != NULL && (text_number(api_text(limit), LOG_MAX, &h->limit) != OK || h->limit == 0))
@@ -218,6 +214,27 @@ static void rollback_drop(struct api_call *c)
     rollback_release(&h->back);
 }
 
+/* The zone is not there any more: it is made as it was, with the settings that it had when it was removed. */
+static enum api_next revive(struct api_call *c, const struct api_work *w, struct history *h)
+{
+    struct fault fault = { "" };
+    struct source_txn *t = NULL;
+    enum err err = source_begin(w->source, SOURCE_READ, &t, &fault);
+    rollback_release(&h->back);
+    rollback_init(&h->back);
+    if (err == OK)
+        err = rollback_removed(&h->back, w->journal, t, name_bytes(&h->apex), h->to, w->now_s, &fault);
+    source_abort(t);
+    if (err == ERR_NOTFOUND)
+        return api_refuse(c, 404, "%s", fault_text(&fault, err));
+    if (err != OK)
+        return failed(c, err, &fault);
+    c->change->kind = CHANGE_CREATE;
+    c->change->settings = h->back.settings;
+    c->change->whole = h->back.zone.n > 0 ? &h->back.zone : NULL;
+    return API_CHANGE;
+}
+
 static enum api_next rollback_work(struct api_call *c, const struct api_work *w)
 {
     struct history *h = c->own;
@@ -229,8 +246,11 @@ static enum api_next rollback_work(struct api_call *c, const struct api_work *w)
         return api_refuse(c, 400, "to is the seq of a change, not above %" PRIu64, last);
     rollback_release(&h->back);
     enum err err = rollback_read(&h->back, w->journal, w->view, name_bytes(&h->apex), h->to, &fault);
+    if (err == ERR_NOTFOUND)
+        return revive(c, w, h);
     if (err != OK)
         return failed(c, err, &fault);
+    c->change->kind = CHANGE_EDIT;
     c->change->plan = rollback_plan;
     c->change->arg = &h->back;
     return API_CHANGE;
@@ -241,8 +261,11 @@ static enum api_next rollback_finish(struct api_call *c)
 {
     struct history *h = c->own;
     const struct change_result *r = &c->change->result;
-    if (r->end != CHANGE_REFUSED || r->err != ERR_STALE || c->change->has_if_serial || ++h->tries >= ROLLBACK_TRIES)
-        return api_change_reply(c);
+    if (r->end != CHANGE_REFUSED || r->err != ERR_STALE || c->change->has_if_serial || ++h->tries >= ROLLBACK_TRIES) {
+        (void)api_change_reply(c);
+        c->reply.status = c->reply.status == 201 ? 200 : c->reply.status;       /* a change, also where it makes the zone again */
+        return API_REPLY;
+    }
     change_release(c->change);
     c->change->result = (struct change_result){ .end = CHANGE_DONE };
     difference_init(&c->change->result.difference);
@@ -260,7 +283,7 @@ enum api_next api_zone_rollback(struct api_call *c, const struct api_request *r,
         return api_not_allowed(c, "POST");
     if ((h = own(c, apex)) == NULL || !api_change_begin(c, r, CHANGE_EDIT, name_bytes(apex), NULL, 0) || !api_body_read(c, r->body))
         return API_REPLY;
-    difference_init(&h->back.d);
+    rollback_init(&h->back);
     c->drop = rollback_drop;
     c->change->author.via = VIA_ROLLBACK;
     to = json_object_get(c->json, "to");

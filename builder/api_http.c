@@ -95,6 +95,7 @@ void api_http_reply(struct asked *q)
     struct evhttp_request *req = q->req;
     bool taken = false;
     tell(q);
+    q->api->bodies -= q->body;
     http_server_release(q->api->server, req);
     count(q->api, r->status);
     if (body != NULL)
@@ -238,7 +239,13 @@ static enum api_next begin(struct asked *q)
     };
     if (len > 0 && r.body.ptr == NULL)
         r.body.len = 0;
-    return api_begin(&q->call, &r, q->api->keys);
+    (void)http_server_refused(q->api->server, q->req, &r.refused);
+    q->body = r.body.len;
+    q->api->bodies += q->body;
+    enum api_next next = api_begin(&q->call, &r, q->api->keys);
+    if (q->call.known)
+        http_server_trust(q->api->server, q->req);
+    return next;
 }
 
 static void read_now(struct asked *q)
@@ -360,7 +367,7 @@ static struct bufferevent *make_connection(struct event_base *base, void *arg)
     return api_tls_connection(base, a->tls);
 }
 
-void api_http_reload(struct api_http *a)
+enum err api_http_reload(struct api_http *a)
 {
     struct fault fault = { "" };
     struct api_keys *keys = NULL;
@@ -373,13 +380,14 @@ void api_http_reload(struct api_http *a)
         log_error("api.reload", "err=%s next=\"going on with the old keys and certificate\"",
                   log_quote(why, sizeof why, fault_text(&fault, err)));
         api_keys_free(keys);
-        return;
+        return err;
     }
     api_keys_free(a->keys);
     a->keys = keys;
     SSL_CTX_free(a->tls);           /* connections hold references of their own */
     a->tls = tls;
     log_info("api.reload", "keys=%zu tls=%s", api_keys_count(keys), tls != NULL ? "yes" : "no");
+    return OK;
 }
 
 /* --- start and end --------------------------------------------------------------------------------------------------- */
@@ -402,7 +410,7 @@ MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_opt
         return ERR_NOMEM;
     }
     a->sending->users = 1;
-    const struct api_lanes_options lanes = { .store = o->store, .source = o->source, .wishes = o->wishes, .done = on_worked };
+    const struct api_lanes_options lanes = { .store = o->store, .source = o->source, .wishes = o->wishes, .board = o->board, .catalogs = o->catalogs, .done = on_worked };
     err = (a->ready = event_new(o->base, -1, 0, on_ready, a)) != NULL ? api_waits_open(a) : ERR_NOMEM;
     if (err != OK || (err = keys_load(a, &a->keys, fault)) != OK || (err = api_tls_load(&a->tls, a->o.cert, a->o.key, fault)) != OK
         || (err = view_open(o->store, &a->view, fault)) != OK

@@ -4,6 +4,7 @@
 #ifndef AZOTH_BUILDER_API_HTTP_H
 #define AZOTH_BUILDER_API_HTTP_H
 
+#include "builder/catalog.h"
 #include "base/stat.h"
 #include "builder/queue.h"
 #include "replicator/commit.h"
@@ -25,6 +26,8 @@ struct api_http_options {               /* strings: borrowed until api_http_clos
     struct queue *queue;
     struct source *source;              /* zones, records and keys, read by the API's own threads */
     struct wishes *wishes;              /* what core.dns is asked to do soon; NULL: nothing can be asked */
+    struct catalog_reports catalogs;    /* how catalog zones stand */
+    struct board *board;                /* what secondaries are doing (secondary_board.h); NULL: nothing is told of them */
     struct changer *changer;            /* where changes of zones go, by changer_put; put NULL: none are taken */
     void (*put)(struct changer *ch, struct change *c);
     struct core *core;                  /* whose fleet is told of, and whom orders are for */
@@ -33,7 +36,7 @@ struct api_http_options {               /* strings: borrowed until api_http_clos
 /* ERR_CONFIG: key file, certificate or listen address are not good; ERR_NET: cannot listen. */
 MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_options *o, struct fault *fault);
 /* Reads key file, certificate and its key again; logs what it did. What is not good is not taken. */
-void api_http_reload(struct api_http *a);
+enum err api_http_reload(struct api_http *a);
 /* The fleet has changed: those who wait are looked at when the loop turns. */
 void api_http_moved(struct api_http *a);
 /* No job will run any more: whoever waits is told so. The loop should turn a little longer, for the replies. */

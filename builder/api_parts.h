@@ -58,6 +58,15 @@ typedef enum api_next api_zone_fn(struct api_call *c, const struct api_request *
 api_zone_fn api_zone_rrsets, api_zone_import, api_zone_export, api_zone_rebuild, api_zone_transfer, api_zone_notify;
 api_zone_fn api_zone_log, api_zone_diff, api_zone_rollback;         /* api_history.c */
 
+/* --- who changed settings and keys (api_traces.c) -------------------------------------------------------------------- */
+json_t *api_when(uint64_t ms);              /* Unix time as text */
+/* A page of it, newest first: of one zone or key (name empty: of all keys) from <= seq <= to, number below `before`. *next: for
+ * before, 0: that was all. */
+struct api_traces { enum history_subject subject; struct bytes name; uint64_t from, to, before, limit; };
+MUST_USE enum err api_traces_read(const struct api_work *w, const struct api_traces *of, json_t **out, uint64_t *next, struct fault *fault);
+bool api_before_read(struct api_call *c, struct bytes text, uint64_t *out);     /* ?before=; not given: all */
+enum api_next api_tsig_log(struct api_call *c, const struct api_request *r);
+
 /* rest: what follows the route's own part of the path: empty, or from a slash on. */
 typedef enum api_next api_route_fn(struct api_call *c, const struct api_request *r, const char *rest);
 api_route_fn api_route_fleet, api_route_changes, api_route_cluster, api_route_zones, api_route_tsig;

@@ -24,6 +24,15 @@ static struct bytes head_value(struct bytes head, const char *name)
     return bytes_of(NULL, 0);
 }
 
+/* Of a Content-Length; what is none, or too large, counts as the largest. */
+static size_t length_of(struct bytes text)
+{
+    size_t v = text.len > 0 ? 0 : API_IMPORT_MAX;
+    for (size_t i = 0; i < text.len && v < API_IMPORT_MAX; i++)
+        v = text.ptr[i] >= '0' && text.ptr[i] <= '9' ? 10 * v + (size_t)(text.ptr[i] - '0') : API_IMPORT_MAX;
+    return v < API_IMPORT_MAX ? v : API_IMPORT_MAX;
+}
+
 static bool is_import(struct bytes head)
 {
     static const char what[] = "/import";
@@ -36,7 +45,8 @@ static bool is_import(struct bytes head)
     return false;
 }
 
-long api_room(void *arg, struct bytes head)
+/* Zone files are read whole into memory. All that come at once share what is kept for them. */
+long api_room(void *arg, struct bytes head, size_t coming)
 {
     const struct api_http *a = arg;
     struct bytes sent = head_value(head, "X-API-Key");
@@ -49,5 +59,8 @@ long api_room(void *arg, struct bytes head)
     sodium_memzero(key, sizeof key);
     if (who == NULL || who->read_only)
         return (long)API_STRANGER_MAX;
-    return (long)(is_import(head) ? API_IMPORT_MAX : API_BODY_MAX);
+    if (!is_import(head))
+        return (long)API_BODY_MAX;
+    size_t length = length_of(head_value(head, "Content-Length"));
+    return length <= API_STRANGER_MAX || coming + a->bodies + length <= API_IMPORTS_MAX ? (long)API_IMPORT_MAX : HTTP_ROOM_BUSY;
 }

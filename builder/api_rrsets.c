@@ -7,6 +7,7 @@
 #include "builder/rrjson.h"
 #include "builder/zonefile.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -142,7 +143,21 @@ static bool read_verb(const json_t *v, enum verb *out)
     return v == NULL;
 }
 
-static bool only_known(struct api_call *c, const json_t *o)
+/* What is wrong with one RRset, and the status that this has. */
+struct wrong { int status; char text[256]; };
+
+static bool no(struct wrong *w, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool no(struct wrong *w, int status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(w->text, sizeof w->text, format, args);
+    va_end(args);
+    w->status = status;
+    return false;
+}
+
+static bool only_known(const json_t *o, struct wrong *w)
 {
     static const char *const names[] = { "name", "type", "ttl", "records", "comments", "change" };
     const char *name;
@@ -151,34 +166,43 @@ static bool only_known(struct api_call *c, const json_t *o)
         bool known = false;
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
             known = known || strcmp(name, names[i]) == 0;
-        if (!known) {
-            (void)api_refuse(c, 400, "unknown member '%.100s' of an RRset", name);
-            return false;
-        }
+        if (!known)
+            return no(w, 400, "unknown member '%.100s' of an RRset", name);
     }
     return true;
 }
 
-static bool read_edit(struct api_call *c, const struct edits *edits, const json_t *o, struct edit *out)
+static bool read_edit(struct api_call *c, const struct edits *edits, const json_t *o, struct edit *out, struct wrong *w)
 {
     const struct rrjson_options how = { .apex = name_bytes(&edits->apex), .default_ttl = DEFAULT_TTL };
     struct fault fault = { "" };
-    if (!json_is_object(o) || !only_known(c, o)) {
-        if (!json_is_object(o))
-            (void)api_refuse(c, 400, "an RRset is an object {\"name\": ..., \"type\": ..., ...}");
+    if (!json_is_object(o))
+        return no(w, 400, "an RRset is an object {\"name\": ..., \"type\": ..., ...}");
+    if (!only_known(o, w))
         return false;
-    }
     *out = (struct edit){ .has_ttl = json_object_get(o, "ttl") != NULL };
     enum err err = rrjson_read(o, &how, &c->arena, &out->row, &out->has_records, &out->has_comments, &fault);
     if (err != OK)
-        (void)api_refuse(c, err == ERR_NOMEM ? 500 : 422, "%s", fault_text(&fault, err));
-    else if (!read_verb(json_object_get(o, "change"), &out->verb))
-        (void)api_refuse(c, 400, "change is \"replace\", \"delete\", \"add\" or \"remove\"");
-    else if (out->verb == DELETE ? out->has_records || out->has_comments : !out->has_records && !(out->verb == REPLACE && out->has_comments))
-        (void)api_refuse(c, 400, out->verb == DELETE ? "a delete has no records and comments" : "records are missing");
-    else
-        return true;
-    return false;
+        return no(w, err == ERR_NOMEM ? 500 : 422, "%s", fault_text(&fault, err));
+    if (!read_verb(json_object_get(o, "change"), &out->verb))
+        return no(w, 400, "change is \"replace\", \"delete\", \"add\" or \"remove\"");
+    if (out->verb == DELETE && (out->has_records || out->has_comments))
+        return no(w, 400, "a delete has no records and comments");
+    if (out->verb != DELETE && !out->has_records && !(out->verb == REPLACE && out->has_comments))
+        return no(w, 400, "records are missing");
+    return true;
+}
+
+/* Of many RRsets each that is wrong is told, up to COMPLAINTS_MAX of them; error and status are those of the first. */
+static enum api_next refuse_all(struct api_call *c, const struct wrong *first, json_t *errors)
+{
+    json_t *o = api_error_object(first->text);
+    if (o == NULL || json_object_set(o, "errors", errors) != 0) {
+        json_decref(o);
+        o = NULL;
+    }
+    json_decref(errors);
+    return api_object(c, first->status, o);
 }
 
 static enum api_next put_edits(struct api_call *c, struct edits *edits)
@@ -201,9 +225,17 @@ static enum api_next read_edits(struct api_call *c)
         return api_refuse(c, 400, "no RRset is given");
     if ((edits->v = arena_take(&c->arena, edits->n * sizeof *edits->v)) == NULL)
         return api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
-    for (size_t i = 0; i < edits->n; i++)
-        if (!read_edit(c, edits, json_array_get(list, i), &edits->v[i]))
-            return API_REPLY;
+    struct wrong wrong, first = { 0 };
+    json_t *errors = json_array();
+    for (size_t i = 0; i < edits->n && first.status != 500 && json_array_size(errors) < COMPLAINTS_MAX; i++) {
+        if (read_edit(c, edits, json_array_get(list, i), &edits->v[i], &wrong))
+            continue;
+        first = first.status == 0 || wrong.status == 500 ? wrong : first;
+        (void)json_array_append_new(errors, json_pack("{s:I,s:o}", "line", (json_int_t)i + 1, "text", api_plain_text(wrong.text)));
+    }
+    if (first.status != 0)
+        return refuse_all(c, &first, errors);
+    json_decref(errors);
     return put_edits(c, edits);
 }
 
@@ -285,7 +317,8 @@ static enum api_next read_one_edit(struct api_call *c)
     edits->n = 1;
     if ((edits->v = arena_take(&c->arena, sizeof *edits->v)) == NULL)
         return api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
-    return read_edit(c, edits, c->json, edits->v) ? put_edits(c, edits) : API_REPLY;
+    struct wrong wrong;
+    return read_edit(c, edits, c->json, edits->v, &wrong) ? put_edits(c, edits) : api_refuse(c, wrong.status, "%s", wrong.text);
 }
 
 static enum api_next read_one_edit_work(struct api_call *c, const struct api_work *w)

@@ -32,6 +32,7 @@ struct asked {
     struct asked *next;             /* in a list: done, parked, a lane's */
     struct api_sending *sending;    /* once its reply is given to evhttp */
     uint64_t until_ms;              /* parked */
+    size_t body;                    /* bytes, counted in bodies */
 };
 
 /* --- those who wait for the fleet (api_wait.c) ------------------------------------------------------------------------ */
@@ -54,6 +55,8 @@ struct api_lanes_options {
     struct store *store;
     struct source *source;
     struct wishes *wishes;
+    struct catalog_reports catalogs;
+    struct board *board;
     void (*done)(struct asked *q);  /* its work is done, q->worked says what comes next; in a thread of the lanes */
 };
 MUST_USE enum err api_lanes_open(struct api_lanes **out, const struct api_lanes_options *o, struct fault *fault);
@@ -64,7 +67,7 @@ void api_lanes_stop(struct api_lanes *l);
 void api_lanes_close(struct api_lanes *l);          /* NULL is fine */
 
 /* Of http_limits; arg: struct api_http (api_room.c). */
-long api_room(void *arg, struct bytes head);
+long api_room(void *arg, struct bytes head, size_t coming);
 
 /* --- the shell (api_http.c) -------------------------------------------------------------------------------------------- */
 #define API_STATUSES 17
@@ -77,6 +80,7 @@ struct api_http {
     struct kv_writer *writer;
     struct http_server *server;
     struct log_brake brake;
+    size_t bodies;                  /* bytes of the bodies of requests that have no reply yet */
     stat_count replies[API_STATUSES];
     struct api_waits waits;
     struct api_lanes *lanes;

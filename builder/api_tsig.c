@@ -2,6 +2,7 @@
 #include "builder/api_zones.h"
 
 #include "builder/rights.h"
+#include "builder/traces.h"
 #include "wire/tsig_sign.h"
 
 #include <sodium.h>
@@ -180,7 +181,7 @@ static enum api_next keep(struct api_call *c, const struct api_work *w, bool cre
 {
     const struct tsig_call *q = c->own;
     struct source_txn *txn = NULL;
-    struct tsig_key_row k;
+    struct tsig_key_row k, before;
     struct fault fault = { "" };
     enum err err = source_begin(w->source, SOURCE_WRITE, &txn, &fault);
     if (err != OK)
@@ -194,10 +195,12 @@ static enum api_next keep(struct api_call *c, const struct api_work *w, bool cre
     k.algorithm = arena_copy(&c->arena, k.algorithm);           /* the transaction's own must outlive the write */
     k.secret = arena_copy(&c->arena, k.secret);
     k.rights = arena_copy(&c->arena, k.rights);
+    before = k;
     if (create && is_there)
         (void)api_refuse(c, 409, "there is such a key");
     else if (take_algorithm(c, &k) && take_secret(c, &k) && take_rights(c, &k)) {
-        if ((err = source_tsig_put(txn, &k, &fault)) != OK)
+        if ((err = source_tsig_put(txn, &k, &fault)) != OK
+            || (err = trace_key(txn, &c->author, is_there ? &before : NULL, &k, &fault)) != OK)
             return write_failed(c, txn, err, &fault);
         err = source_commit(txn, &fault);
         return err == OK ? api_object(c, is_there ? 200 : 201, key_json(&k, true)) : write_failed(c, NULL, err, &fault);
@@ -213,9 +216,12 @@ static enum api_next delete(struct api_call *c, const struct api_work *w)
 {
     const struct tsig_call *q = c->own;
     struct source_txn *txn = NULL;
+    struct tsig_key_row before;
     struct fault fault = { "" };
     enum err err = source_begin(w->source, SOURCE_WRITE, &txn, &fault);
-    if (err == OK && (err = source_tsig_del(txn, name_bytes(&q->name), &fault)) == OK) {
+    if (err == OK && (err = source_tsig(txn, name_bytes(&q->name), &before)) == OK
+        && (err = trace_key(txn, &c->author, &before, NULL, &fault)) == OK
+        && (err = source_tsig_del(txn, name_bytes(&q->name), &fault)) == OK) {
         err = source_commit(txn, &fault);
         txn = NULL;
     }
@@ -262,6 +268,8 @@ enum api_next api_route_tsig(struct api_call *c, const struct api_request *r, co
     if (*rest == '\0')
         return r->method == API_GET ? begin_list(c, r, q) : r->method == API_POST ? begin_create(c, r, q)
                : api_not_allowed(c, "GET, HEAD, POST");
+    if (strcmp(rest, "/log") == 0)          /* a key of that name is asked for with its final dot */
+        return api_tsig_log(c, r);
     if (!api_path_read(c, &rest, &text))
         return API_REPLY;
     if (*rest != '\0')

@@ -168,6 +168,9 @@ static enum api_next create_with(struct api_call *c, struct whole *w, struct zon
     struct name first;
     if (s->kind == ZONE_FILE)
         return api_refuse(c, 409, "zones of kind file come with core.zones or azoth load");
+    struct fault fault = { "" };
+    if (settings_check(s, &fault) != OK)
+        return api_refuse(c, 422, "%s", fault.text);
     s->created_s = s->edited_s = now_s;
     enum err err = settings_text(s, &c->arena, &c->change->settings);
     if (err != OK)

@@ -30,6 +30,7 @@ struct api_lanes {
 static enum api_next run(struct lane *l, struct api_call *c)
 {
     const struct api_work w = { .source = l->all->o.source, .store = l->all->o.store, .view = l->view, .journal = l->journal, .wishes = l->all->o.wishes,
+                                .board = l->all->o.board, .catalogs = l->all->o.catalogs,
                                 .now_s = clock_wall_s(), .stop = &l->all->stop };
     enum err err = view_begin(l->view);
     if (err != OK) {

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "builder/build.h"
+#include "builder/secondary_board.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,25 @@ static enum err make_json(struct api_call *c, struct bytes apex, const struct by
     return *out != NULL ? OK : ERR_NOMEM;
 }
 
+/* How a catalog zone stands. */
+static void put_catalog(const struct api_work *w, struct bytes apex, json_t *o)
+{
+    static const char *const states[] = { [CATALOG_WAITING] = "waiting", [CATALOG_GOOD] = "good", [CATALOG_BROKEN] = "broken" };
+    struct catalog_report r = { .state = CATALOG_WAITING };
+    char clash[NAME_TEXT_MAX];
+    if (json_object_get(o, "catalog") == NULL)
+        return;
+    if (w->catalogs.read != NULL)
+        (void)w->catalogs.read(w->catalogs.arg, apex, &r);      /* one of this moment is not known yet */
+    json_t *s = json_pack("{s:s,s:I,s:I,s:I,s:I}", "state", states[r.state], "members", (json_int_t)r.members, "clashes",
+                          (json_int_t)r.clashes, "held", (json_int_t)r.held, "failed", (json_int_t)r.failed);
+    if (r.state == CATALOG_BROKEN)
+        (void)json_object_set_new(s, "why", json_string(r.why));
+    if (r.clashes > 0)
+        (void)json_object_set_new(s, "clash", json_string(name_text(clash, sizeof clash, name_bytes(&r.clash))));
+    (void)json_object_set_new(o, "catalog_state", s);
+}
+
 static enum api_next show(struct api_call *c, const struct api_work *w)
 {
     const struct name *apex = c->own;
@@ -126,7 +146,26 @@ static enum api_next show(struct api_call *c, const struct api_work *w)
         return api_work_failed(c, err, &fault);
     err = make_json(c, name_bytes(apex), seen.has_row ? &seen.row.settings : NULL, seen.has_header ? &seen.header : NULL, &o, &fault);
     api_zone_seen_end(&seen);
-    return err == OK ? api_object(c, 200, o) : api_work_failed(c, err, &fault);
+    if (err == OK)
+        err = api_zone_tell(c, w, name_bytes(apex), c->slow, o, &fault);
+    if (err == OK)
+        put_catalog(w, name_bytes(apex), o);
+    if (err == OK)
+        return api_object(c, 200, o);
+    json_decref(o);
+    return api_work_failed(c, err, &fault);
+}
+
+/* Counts take a look at all records, so they are for the thread of whole zones: who is slow wants them. */
+static enum api_next begin_show(struct api_call *c, const struct api_request *r)
+{
+    struct bytes counts = { 0 };
+    if (!api_query_read(c, r->query, (const struct api_param[]){ { "counts", &counts } }, 1))
+        return API_REPLY;
+    if (!api_flag_read(counts, &c->slow))
+        return api_refuse(c, 400, "counts is 1 or 0");
+    c->work = show;
+    return API_WORK;
 }
 
 /* --- the list ----------------------------------------------------------------------------------------------------------- */
@@ -137,6 +176,8 @@ struct listing {
     struct name after;              /* len 0: from the first on */
     uint64_t limit;
     enum zone_kind kind;            /* 0: all */
+    bool failing;                   /* secondaries that fail, alone */
+    const struct api_work *w;
     struct zone_row row;            /* the next of the records */
     bool has_row, more;
     json_t *zones;
@@ -160,13 +201,27 @@ static enum zone_kind kind_of(json_t *zone)
     return kind == NULL ? ZONE_FILE : kind[0] == 'n' ? ZONE_NATIVE : kind[0] == 's' ? ZONE_SECONDARY : ZONE_FILE;
 }
 
+/* May the zone be in the list? Of a secondary it is told whether it fails. */
+static bool fits(struct listing *l, struct bytes apex, json_t *zone)
+{
+    enum zone_kind kind = kind_of(zone);
+    bool known = kind == ZONE_SECONDARY && l->w->board != NULL, failing = known && board_is_failing(l->w->board, apex);
+    if (known)
+        (void)json_object_set_new(zone, "failing", json_boolean(failing));
+    if (l->failing && failing)
+        l->err = api_zone_secondary(l->c, l->w, apex, zone);
+    return l->err == OK && (l->kind == 0 || kind == l->kind) && (!l->failing || failing);
+}
+
 /* false: the page is full, or something failed. */
 static bool list_zone(struct listing *l, struct bytes apex, const struct bytes *settings, const struct zone_header *h)
 {
     json_t *o = NULL;
+    if (l->failing && (l->w->board == NULL || !board_is_failing(l->w->board, apex)))
+        return l->err == OK;
     if (l->err == OK)
         l->err = make_json(l->c, apex, settings, h, &o, &l->fault);
-    if (l->err == OK && (l->kind == 0 || kind_of(o) == l->kind)) {
+    if (l->err == OK && fits(l, apex, o)) {
         if (json_array_size(l->zones) == l->limit) {
             l->more = true;
         } else {
@@ -207,6 +262,7 @@ static enum api_next list(struct api_call *c, const struct api_work *w)
     struct listing *l = c->own;
     char next[NAME_TEXT_MAX];
     l->c = c;
+    l->w = w;
     l->zones = json_array();
     l->err = source_begin(w->source, SOURCE_READ, &l->txn, &l->fault);
     if (l->err == OK) {
@@ -241,8 +297,8 @@ static bool read_kind(struct api_call *c, struct bytes text, enum zone_kind *out
 
 static enum api_next begin_list(struct api_call *c, const struct api_request *r)
 {
-    struct bytes after = { 0 }, limit = { 0 }, kind = { 0 };
-    const struct api_param params[] = { { "after", &after }, { "limit", &limit }, { "kind", &kind } };
+    struct bytes after = { 0 }, limit = { 0 }, kind = { 0 }, failing = { 0 };
+    const struct api_param params[] = { { "after", &after }, { "limit", &limit }, { "kind", &kind }, { "failing", &failing } };
     struct listing *l = arena_take(&c->arena, sizeof *l);
     if (l == NULL)
         return api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
@@ -250,6 +306,8 @@ static enum api_next begin_list(struct api_call *c, const struct api_request *r)
     if (!api_query_read(c, r->query, params, sizeof params / sizeof params[0]) || !api_limit_read(c, limit, &l->limit)
         || !read_kind(c, kind, &l->kind) || (after.ptr != NULL && !api_zone_name_read(c, after, &l->after)))
         return API_REPLY;
+    if (!api_flag_read(failing, &l->failing))
+        return api_refuse(c, 400, "failing is 1 or 0");
     c->own = l;
     c->work = list;
     c->slow = true;             /* it passes over what the zones hold */
@@ -267,8 +325,7 @@ static enum err plan_settings(void *arg, struct draft *d, struct fault *fault)
 {
     const struct api_call *c = arg;
     struct zone_settings s = *draft_settings(d);
-    json_incref(s.pdns);
-    json_incref(s.unknown);
+    settings_hold(&s);
     enum err err = settings_merge(&s, c->json, none_other, draft_arena(d), fault);
     s.edited_s = draft_now_s(d);
     if (err == OK)
@@ -313,8 +370,7 @@ static enum api_next zone_itself(struct api_call *c, const struct api_request *r
     c->own = own;
     switch (r->method) {
     case API_GET:
-        c->work = show;
-        return api_query_read(c, r->query, NULL, 0) ? API_WORK : API_REPLY;
+        return begin_show(c, r);
     case API_PATCH:
         return begin_settings(c, r, apex);
     case API_DELETE:

@@ -20,6 +20,11 @@ struct api_zone_seen {
 };
 MUST_USE enum err api_zone_look(const struct api_work *w, struct bytes apex, struct api_zone_seen *out, struct fault *fault);
 void api_zone_seen_end(struct api_zone_seen *s);
+/* Into the zone's object what is no setting of it: name servers, what a secondary is doing; counts: of its records, which looks at
+ * all of them (api_show.c). */
+MUST_USE enum err api_zone_tell(struct api_call *c, const struct api_work *w, struct bytes apex, bool counts, json_t *o, struct fault *fault);
+/* What a secondary is doing, alone; nothing for any other zone. */
+MUST_USE enum err api_zone_secondary(struct api_call *c, const struct api_work *w, struct bytes apex, json_t *o);
 
 /* An object's members that are settings, over the defaults of a kind; out must be released in any case. false: the reply
  * says why. other: settings_merge. */

@@ -205,8 +205,17 @@ static enum err guard_shrink(const struct survey *s, const struct zone *z, const
     return ERR_REFUSED;
 }
 
-/* Secondaries do not fetch a zone whose serial went back (RFC 1982). It is published all the same. */
-static void warn_of_serial(const struct name *apex, struct view *v, const struct blobs *fresh, struct complaints *c)
+static bool moves_records(const struct op_list *ops)
+{
+    struct rrkey_parts p;
+    for (size_t i = 0; i < ops->n; i++)
+        if (rrkey_split(ops->ops[i].key, &p) != OK || p.slot != RRSLOT_ZONE)
+            return true;
+    return false;
+}
+
+/* Secondaries do not fetch a zone whose serial went back or stayed (RFC 1982). It is published all the same. */
+static void warn_of_serial(const struct name *apex, struct view *v, const struct blobs *fresh, bool of_a_file, struct complaints *c)
 {
     struct zone_header before, after;
     uint32_t a, b;
@@ -215,9 +224,14 @@ static void warn_of_serial(const struct name *apex, struct view *v, const struct
     while (i < fresh->n && (rrkey_split(fresh->v[i].key, &p) != OK || p.slot != RRSLOT_ZONE))
         i++;
     if (i == fresh->n || zone_header_get(name_bytes(apex), v, &before) != OK || zone_header_read(fresh->v[i].value, &after) != OK
-        || zone_header_serial(&before, &a) != OK || zone_header_serial(&after, &b) != OK || !serial_later(a, b))
+        || zone_header_serial(&before, &a) != OK || zone_header_serial(&after, &b) != OK)
         return;
-    complain_warning(c, 0, "the serial goes back from %" PRIu32 " to %" PRIu32 ": secondaries will not fetch the zone", a, b);
+    if (a == b && of_a_file && before.state == ZONE_LIVE) {
+        complain_warning(c, 0, "other records than before, and the same serial %" PRIu32 ": secondaries will not fetch the zone", a);
+        c->same_serial = true;
+    }
+    if (serial_later(a, b))
+        complain_warning(c, 0, "the serial goes back from %" PRIu32 " to %" PRIu32 ": secondaries will not fetch the zone", a, b);
 }
 
 /* --- building ------------------------------------------------------------------------------------------------- */
@@ -256,6 +270,8 @@ static enum err lay_all(struct zone *z, const struct survey *s, const struct zon
         guards_check(z, &owners, c);
         if (o->now_s > 0)
             guards_signatures(z, &owners, o->now_s, c);
+        if (o->now_s > 0 && o->kind != ZONE_SECONDARY)
+            guards_targets(z, &owners, &s->nested, c);
         err = c->errors_n > 0 ? ERR_REFUSED : layout_init(&l, z, &owners, arena, c);
     }
     if (err == OK) {
@@ -289,7 +305,7 @@ enum err zone_build(struct zone *z, struct view *v, const struct zone_build_opti
     if (err == OK)
         err = guard_shrink(&s, z, out, o, c);
     if (err == OK && out->n > 0 && s.is_hosted)
-        warn_of_serial(&z->apex, v, &fresh, c);
+        warn_of_serial(&z->apex, v, &fresh, o->kind == ZONE_FILE && o->now_s > 0 && moves_records(out), c);
     if (err == ERR_REFUSED && c->errors_n > 0)
         err = refused(c, fault);
     if (err != OK)

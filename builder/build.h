@@ -45,6 +45,9 @@ void guards_signatures(const struct zone *z, const struct owners *o, uint64_t no
 /* --- zones hosted around this one (survey.c) ------------------------------------------------------------------ */
 struct hosted { struct bytes labels; unsigned bits; };      /* bits: flags of its apex */
 struct hosteds { struct hosted *v; size_t n, cap; };
+/* Warnings (targets.c): names in the zone that NS, CNAME, MX and SRV point to and that are not there, and what lies below zones
+ * that are hosted here. */
+void guards_targets(const struct zone *z, const struct owners *o, const struct hosteds *nested, struct complaints *c);
 struct blobs { struct entry *v; size_t n, cap; };
 struct survey {
     struct bytes apex;              /* labels of the zone at hand; depth of it */

@@ -9,6 +9,7 @@
 #include "base/daemon.h"
 #include "base/http.h"
 #include "builder/api_http.h"
+#include "builder/catalogs.h"
 #include "builder/change.h"
 #include "builder/core_dns.h"
 #include "builder/core_records.h"
@@ -41,7 +42,9 @@ struct core {
     struct queue *queue;
     struct source *source;          /* DIR/records */
     struct changer *changer;
+    struct catalogs *catalogs;
     struct wishes *wishes;          /* of the API, to core.dns's thread */
+    struct board *board;            /* what secondaries are doing: of that thread, for all */
     struct core_dns *_Atomic dns;           /* core.dns; NULL: not configured */
     struct zones *zones;
     struct core_fleet *fleet;       /* who has what; core_fleet.h */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "builder/replays.h"
+#include "builder/core_limit.h"
 #include "builder/core_out.h"
 #include "builder/notify.h"
 #include "builder/seal.h"
@@ -42,6 +43,7 @@ struct desk {
     bool viewing;
     struct policies *policies;
     struct out_desk out;
+    struct core_limit *limit;           /* NULL: there is none */
     struct replays *replays;
     struct answer_counters answers;
     stat_count updates[RCODES], twice, replayed, failed_seals, in_flight_bytes, in_flight, notified, notify_refused;
@@ -93,14 +95,19 @@ static const char *client_text(const struct asker *from, char *out, size_t cap)
     return out;
 }
 
-static void tell_refused(struct desk *k, const char *event, const struct asker *from, struct bytes zone, uint16_t rcode, const char *why)
+/* key: as it was named, good or not; "-" none. */
+static void tell_refused(struct desk *k, const char *event, const struct asker *from, const struct seal *seal, struct bytes zone,
+                         uint16_t rcode, const char *why)
 {
-    char name[NAME_TEXT_MAX], client[NET_TEXT_MAX], quoted[700];
+    char name[NAME_TEXT_MAX], key[NAME_TEXT_MAX], client[NET_TEXT_MAX], quoted[1400];
     unsigned held;
-    if (log_brake_pass(&k->brake, clock_mono_ms(), LOG_BURST, &held))
-        log_warn(event, "zone=%s from=%s port=%u rcode=%s err=%s held=%u", name_text(name, sizeof name, zone),
-                 client_text(from, client, sizeof client), from->port, update_rcode_text(rcode), log_quote(quoted, sizeof quoted, why),
-                 held);
+    if (!log_brake_pass(&k->brake, clock_mono_ms(), LOG_BURST, &held))
+        return;
+    bool named = seal->present && seal->tsig.key.len > 0;
+    log_warn(event, "zone=%s from=%s port=%u key=%s rcode=%s err=%s held=%u", name_text(name, sizeof name, zone),
+             client_text(from, client, sizeof client), from->port,
+             named ? name_text(key, sizeof key, name_bytes(&seal->tsig.key)) : "-", update_rcode_text(rcode),
+             log_quote(quoted, sizeof quoted, why), held);
 }
 
 /* --- questions ---------------------------------------------------------------------------------------------------------- */
@@ -131,7 +138,7 @@ static size_t take_transfer(struct desk *k, struct bytes msg, const struct query
 {
     struct fault fault = { "" };
     struct seal seal = { .present = false };
-    const char *why = "its TSIG is not good";
+    const char *why = "";
     size_t n = 0;
     uint16_t rcode = !q->has_tsig ? RCODE_NOERROR : seal_open(&seal, k->policies, msg, q->tsig_at, clock_wall_ms() / 1000, &fault);
     if (rcode != RCODE_NOERROR)
@@ -140,7 +147,8 @@ static size_t take_transfer(struct desk *k, struct bytes msg, const struct query
         rcode = out_begin(&k->out, k->viewing ? k->view : NULL, msg, q, from, &seal, &why);
     if (rcode != RCODE_NOERROR) {
         struct bytes question = { msg.ptr + DNS_HEADER_LEN, q->question_len };
-        tell_refused(k, "transfer.refused", from, q->qname, rcode, why);
+        tell_refused(k, "transfer.refused", from, &seal, q->qname, rcode,
+                     fault.text[0] != '\0' ? fault.text : why[0] != '\0' ? why : seal_text(&seal));
         n = put_reply(&(struct short_reply){ q->id, q->flags, rcode, question, q->has_edns }, &seal, out);
     }
     seal_release(&seal);
@@ -157,8 +165,11 @@ static size_t take_query(struct desk *k, struct bytes msg, const struct asker *f
     enum query_verdict v = query_read(msg, &q);
     if (v == QUERY_ANSWER && out_is(&q, from))
         return take_transfer(k, msg, &q, from, out);
-    if (!q.has_tsig || (v != QUERY_ANSWER && v != QUERY_EMPTY))
-        return answer(k->viewing ? k->answerer : k->blank, msg, &f, out, ANSWER_MAX);
+    if (!q.has_tsig || (v != QUERY_ANSWER && v != QUERY_EMPTY)) {
+        struct answerer *a = k->viewing ? k->answerer : k->blank;
+        n = answer(a, msg, &f, out, ANSWER_MAX);
+        return core_limit_answer(k->limit, k->policies, a, msg, &q, &f, out, n);
+    }
     uint16_t rcode = seal_open(&seal, k->policies, msg, q.tsig_at, clock_wall_ms() / 1000, &fault);
     if (rcode == RCODE_NOERROR) {
         n = answer_signed(k, msg, &q, from, &seal, out);
@@ -321,7 +332,8 @@ static uint16_t admit(struct desk *k, struct pending *p, const char **why)
     if (z->kind != ZONE_NATIVE)
         return RCODE_REFUSED;
     p->zone.apex = z->apex;
-    *why = p->seal.present ? "the key may not" : "no key, and update_acl does not name the address";
+    *why = p->seal.present ? "the key has no update rights in this zone, and the zone's update_acl does not name the address"
+                           : "there is no key, and the zone's update_acl does not name the address";
     if (nets_have(z->update_acl, z->update_acl_n, peer_bytes(&p->from.client)))
         return RCODE_NOERROR;                   /* all of the zone */
     if (!p->seal.present || !rights_update_some(&p->seal.key->rights, apex))
@@ -349,19 +361,21 @@ static uint16_t judge(struct desk *k, struct pending *p)
     struct update *u = &p->update;
     struct fault fault = { "" };
     const char *why = "";
+    char text[UPDATE_TEXT_MAX];
     uint16_t read = update_read(p->msg, &p->arena, u), rcode = RCODE_NOERROR;
     if (u->has_tsig)
         rcode = seal_open(&p->seal, k->policies, p->msg, u->tsig_at, clock_wall_ms() / 1000, &fault);
     if (rcode != RCODE_NOERROR) {
         stat_add(&k->failed_seals, 1);
-        tell_refused(k, "update.refused", &p->from, name_bytes(&u->zone), rcode, fault.text[0] != '\0' ? fault.text : "its TSIG is not good");
+        tell_refused(k, "update.refused", &p->from, &p->seal, name_bytes(&u->zone), rcode,
+                     fault.text[0] != '\0' ? fault.text : seal_text(&p->seal));
         return rcode;
     }
     if (read != RCODE_NOERROR)
         return read;
     if ((rcode = admit(k, p, &why)) == RCODE_NOERROR) {
-        why = "its edits are malformed, not in the zone, or not allowed to the key";
         rcode = update_prescan(u, &p->arena);
+        why = rcode != RCODE_NOERROR ? update_text(u, text, sizeof text) : "";
     }
     if (rcode == RCODE_NOERROR
         && (stat_get(&k->in_flight) >= DESK_UPDATES_MAX || stat_get(&k->in_flight_bytes) + p->arena.used > DESK_BYTES_MAX)) {
@@ -369,7 +383,7 @@ static uint16_t judge(struct desk *k, struct pending *p)
         rcode = RCODE_SERVFAIL;
     }
     if (rcode != RCODE_NOERROR)
-        tell_refused(k, "update.refused", &p->from, name_bytes(&u->zone), rcode, why);
+        tell_refused(k, "update.refused", &p->from, &p->seal, name_bytes(&u->zone), rcode, why);
     return rcode;
 }
 
@@ -423,7 +437,7 @@ static void tell_end(struct desk *k, const struct pending *p, uint16_t rcode)
     const struct change_result *r = &p->change.result;
     if (rcode == RCODE_NOERROR || (r->end == CHANGE_REFUSED && p->update.rcode != RCODE_NOERROR && rcode != RCODE_REFUSED))
         return;                                 /* prerequisites that do not hold are no event */
-    tell_refused(k, "update.refused", &p->from, name_bytes(&p->update.zone), rcode,
+    tell_refused(k, "update.refused", &p->from, &p->seal, name_bytes(&p->update.zone), rcode,
                  r->complaints.errors_n > 0 ? r->complaints.errors[0].text : fault_text(&r->fault, r->err));
 }
 
@@ -509,7 +523,8 @@ MUST_USE enum err desk_open(struct desk **out, const struct desk_options *o, str
     enum err err = view_open(o->store, &k->view, fault);
     if (err != OK || (err = answerer_open(&k->answerer, k->view, &ao)) != OK || (err = answerer_open(&k->blank, NULL, &ao)) != OK
         || (err = policies_open(&k->policies, o->source)) != OK || (err = replays_open(&k->replays, REPLAYS_PLACES)) != OK
-        || (err = transfers_open(&k->out.transfers, &(struct transfers_options){ o->store, o->bell_fd, TRANSFER_THREADS }, fault)) != OK) {
+        || (err = core_limit_open(&k->limit, &o->limit)) != OK
+        || (err = transfers_open(&k->out.transfers, &(struct transfers_options){ .store = o->store, .bell_fd = o->bell_fd, .threads = TRANSFER_THREADS }, fault)) != OK) {
         desk_close(k);
         return err;
     }
@@ -526,6 +541,7 @@ void desk_close(struct desk *k)
     transfers_close(k->out.transfers);
     policies_close(k->policies);
     replays_close(k->replays);
+    core_limit_close(k->limit);
     answerer_close(k->answerer);
     answerer_close(k->blank);
     view_close(k->view);
@@ -556,6 +572,7 @@ void desk_metrics(const struct desk *k, struct stat_page *p)
     stat_head(p, "azoth_core_dns_queries_total", "counter", "messages of other kinds");
     stat_value(p, "azoth_core_dns_queries_total", "proto=\"udp\"", stat_get(&k->answers.queries[ANSWER_UDP]));
     stat_value(p, "azoth_core_dns_queries_total", "proto=\"tcp\"", stat_get(&k->answers.queries[ANSWER_TCP]));
+    core_limit_metrics(k->limit, p);
     transfers_metrics(k->out.transfers, p);
     stat_head(p, "azoth_core_dns_transfers_refused_total", "counter", "questions for AXFR and IXFR that were refused");
     stat_value(p, "azoth_core_dns_transfers_refused_total", NULL, stat_get(&k->out.refused));

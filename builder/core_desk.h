@@ -31,6 +31,9 @@ struct asker {
     union listen_control control; socklen_t control_len; int flags;
 };
 
+/* Equal answers a second over UDP to one network (dnsfront/rrl.h); rate 0: no limit. */
+struct desk_limit { uint32_t rate, slip; const struct net *allow; size_t allow_n; };
+
 struct desk;
 struct transfer;
 struct desk_options {
@@ -38,6 +41,7 @@ struct desk_options {
     struct source *source;
     struct changer *changer;
     struct secondary *secondary;        /* hears of NOTIFY; the same thread's */
+    struct desk_limit limit;
     int bell_fd;                        /* an eventfd: rings when there is something for desk_done */
     void (*reply)(void *arg, const struct asker *to, struct bytes msg);     /* in desk_done */
     /* x is for this connection, and has messages to be taken (transfers.h) and ended: in desk_take for the first time, in desk_done

@@ -36,15 +36,30 @@ static int receive(struct socket *s, struct asker *from, struct bytes *msg)
     return 1;
 }
 
-/* Behind its PROXY header, if it is a proxy's. */
-static bool unproxy(const struct core_dns *d, struct asker *from, struct bytes *msg)
+void core_dns_unproxied(struct core_dns *d, struct bytes address)
+{
+    struct net n = { .len = (uint8_t)address.len, .bits = (uint8_t)(8 * address.len) };
+    char text[NET_TEXT_MAX] = "unknown";
+    unsigned held;
+    memcpy(n.addr, address.ptr, address.len);
+    stat_add(&d->proxy_refused, 1);
+    if (log_brake_pass(&d->proxy_brake, clock_mono_ms(), 1, &held))
+        log_warn("core.dns.proxy", "from=%s err=\"a PROXY header (version 2) that is missing, malformed, or of nobody in core.dns.proxies\" "
+                 "held=%u next=drop", address.len > 0 ? net_text(&n, text, sizeof text) : text, held);
+}
+
+/* Behind its PROXY header, which those in core.dns.proxies must send, and nobody else may. */
+static bool unproxy(struct core_dns *d, struct asker *from, struct bytes *msg)
 {
     struct proxy p;
     size_t need;
-    if (!nets_have(d->o.proxies, d->o.proxies_n, peer_bytes(&from->client)))
-        return true;
-    if (proxy_read(*msg, &p, &need) != OK)
+    bool listed = nets_have(d->o.proxies, d->o.proxies_n, peer_bytes(&from->client));
+    if ((proxy_read(*msg, &p, &need) == OK) != listed) {
+        core_dns_unproxied(d, peer_bytes(&from->client));
         return false;
+    }
+    if (!listed)
+        return true;
     if (p.source.len > 0) {
         from->client = peer_of_bytes(p.source);
         from->port = p.source_port;
@@ -66,11 +81,23 @@ static void send_datagram(struct core_dns *d, const struct asker *to, struct byt
         stat_add(&d->unsent, 1);                /* the client asks again */
 }
 
+/* Behind everything that may have made a NOTIFY due. */
+static void notify_arm(struct core_dns *d)
+{
+    uint64_t ms = core_notify_wait_ms(d->notify);
+    struct timeval wait = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+    if (ms == UINT64_MAX)
+        (void)event_del(d->notifying);
+    else
+        (void)event_add(d->notifying, &wait);
+}
+
 static void on_datagrams(evutil_socket_t fd, short what, void *arg)
 {
     struct socket *s = arg;
     struct core_dns *d = s->dns;
     (void)what;
+    bool answers = false;
     desk_begin(d->desk);
     for (int left = CORE_DNS_PER_WAKE; left > 0; left--) {
         struct asker from = { .fd = fd };
@@ -79,15 +106,22 @@ static void on_datagrams(evutil_socket_t fd, short what, void *arg)
         int got = receive(s, &from, &msg);
         if (got < 0)
             break;
-        if (got == 0 || !unproxy(d, &from, &msg))
+        if (got == 0)
             continue;
-        if (core_notify_answer(d->notify, peer_bytes(&from.client), from.port, msg))
+        /* Secondaries answer us, and not through a proxy, also where they are one themselves. */
+        if (core_notify_answer(d->notify, peer_bytes(&from.client), from.port, msg)) {
+            answers = true;
+            continue;
+        }
+        if (!unproxy(d, &from, &msg))
             continue;
         size_t n = desk_take(d->desk, msg, &from, d->out, &taken);
         if (n > 0)
             send_datagram(d, &from, bytes_of(d->out, n));
     }
     desk_end(d->desk);
+    if (answers)
+        notify_arm(d);
 }
 
 /* --- callbacks ------------------------------------------------------------------------------------------------------------ */
@@ -123,6 +157,18 @@ static void send_notify(void *arg, const struct notify_target *to, struct bytes 
     stat_add(&d->unsent, 1);
 }
 
+static void notify_look(struct core_dns *d)
+{
+    core_notify_look(d->notify);
+    notify_arm(d);
+}
+
+static void on_notify_due(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    notify_look(arg);
+}
+
 void core_dns_changed(struct core_dns *d)
 {
     uint64_t one = 1;
@@ -138,7 +184,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void)n, (void)what;
     desk_done(d->desk);
     if (atomic_exchange(&d->changed, false))
-        core_notify_look(d->notify);
+        notify_look(d);
     if (atomic_load(&d->stopping))
         (void)event_base_loopbreak(d->base);
 }
@@ -149,11 +195,14 @@ static void on_wishes(evutil_socket_t fd, short what, void *arg)
     struct wish w;
     (void)fd, (void)what;
     while (wishes_take(d->o.wishes, &w)) {
-        if (w.what == WISH_NOTIFY)
+        if (w.what == WISH_CATALOG)
+            catalogs_wanted(d->o.catalogs, name_bytes(&w.apex));
+        else if (w.what == WISH_NOTIFY)
             core_notify_wanted(d->notify, name_bytes(&w.apex));
         else
-            secondary_wanted(d->secondary, name_bytes(&w.apex), w.what == WISH_TRANSFER_ALL);
+            secondary_wanted(d->secondary, name_bytes(&w.apex), w.what == WISH_TRANSFER_ALL, w.ticket);
     }
+    notify_arm(d);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -162,7 +211,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     streams_sweep(d, clock_mono_ms());
     streams_late(d, clock_mono_ms());
-    core_notify_look(d->notify);
+    notify_look(d);
     desk_begin(d->desk);                        /* lets go of a generation that was compacted away */
     desk_end(d->desk);
 }
@@ -205,15 +254,16 @@ static enum err parts_open(struct core_dns *d, struct fault *fault)
         return ERR_NOMEM;
     d->bell = event_new(d->base, d->bell_fd, EV_READ | EV_PERSIST, on_bell, d);
     d->sweep = event_new(d->base, -1, EV_PERSIST, on_sweep, d);
-    if (d->bell == NULL || d->sweep == NULL || event_add(d->bell, NULL) != 0 || event_add(d->sweep, &every) != 0)
+    d->notifying = event_new(d->base, -1, 0, on_notify_due, d);
+    if (d->bell == NULL || d->sweep == NULL || d->notifying == NULL || event_add(d->bell, NULL) != 0 || event_add(d->sweep, &every) != 0)
         return ERR_NOMEM;
     struct secondary_options so = { .base = d->base, .store = d->o.store, .source = d->o.source, .changer = d->o.changer,
-                                    .queue = d->o.queue };
+                                    .queue = d->o.queue, .board = d->o.board, .catalogs = d->o.catalogs, .limits = d->o.refresh, .transfers = d->o.transfers };
     enum err err = secondary_open(&d->secondary, &so, fault);
     if (err != OK)
         return err;
     struct desk_options o = { .store = d->o.store, .source = d->o.source, .changer = d->o.changer, .bell_fd = d->bell_fd,
-                              .secondary = d->secondary,
+                              .secondary = d->secondary, .limit = d->o.limit,
                               .reply = on_reply, .transfer = on_transfer, .arg = d };
     const struct core_notify_options no = { .store = d->o.store, .source = d->o.source, .send = send_notify, .arg = d };
     err = desk_open(&d->desk, &o, fault);
@@ -309,6 +359,7 @@ void core_dns_close(struct core_dns *d)
     secondary_close(d->secondary);
     event_drop(d->bell);
     event_drop(d->sweep);
+    event_drop(d->notifying);
     event_drop(d->wishes);
     if (d->base != NULL)
         event_base_free(d->base);
@@ -325,6 +376,7 @@ void core_dns_metrics(const struct core_dns *d, struct stat_page *p)
         { "azoth_core_dns_connections_refused_total", "counter", "TCP connections refused: too many", &d->refused },
         { "azoth_core_dns_timeouts_total", "counter", "TCP connections closed for a time limit", &d->closed_idle },
         { "azoth_core_dns_unsent_total", "counter", "UDP replies that could not be sent", &d->unsent },
+        { "azoth_core_dns_proxy_refused_total", "counter", "messages and connections without a good PROXY header of a listed proxy", &d->proxy_refused },
     };
     desk_metrics(d->desk, p);
     core_notify_metrics(d->notify, p);

@@ -7,16 +7,23 @@
 
 #include "base/net.h"
 #include "builder/change.h"
+#include "builder/core_desk.h"
+#include "builder/secondary.h"
 #include "builder/wishes.h"
 
 struct core_dns_options {
     const char *const *listen; size_t listens;          /* ADDRESS@PORT */
     const struct net *proxies; size_t proxies_n;        /* whose PROXY header is believed */
+    struct desk_limit limit;                            /* of answers over UDP */
     struct store *store;
     struct source *source;
     struct wishes *wishes;                              /* NULL: none come */
+    struct catalogs *catalogs;                          /* told of zones that were transferred */
     struct changer *changer;
     struct queue *queue;
+    struct board *board;                                /* secondary_board.h */
+    struct refresh_limits refresh;                      /* of the zones that are taken from primaries */
+    struct secondary_limits transfers;
 };
 struct core_dns;
 /* Everything in o is borrowed until core_dns_close. ERR_CONFIG, ERR_NET: a socket cannot be opened. */

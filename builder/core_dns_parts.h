@@ -35,7 +35,7 @@ struct socket {
 struct core_dns {
     struct core_dns_options o;
     struct event_base *base;
-    struct event *bell, *sweep, *wishes;
+    struct event *bell, *sweep, *wishes, *notifying;
     int bell_fd;
     struct desk *desk;
     struct core_notify *notify;
@@ -43,8 +43,8 @@ struct core_dns {
     struct socket *sockets; size_t sockets_n;
     struct stream *first, *last;                /* connections; the one that is idle the longest first */
     unsigned streams_n;
-    stat_count accepted, refused, closed_idle, unsent;
-    struct log_brake brake;
+    stat_count accepted, refused, closed_idle, unsent, proxy_refused;
+    struct log_brake brake, proxy_brake;
     atomic_bool stopping, changed;
     bool started;
     pthread_t thread;
@@ -52,6 +52,7 @@ struct core_dns {
     uint8_t out[TCP_PREFIX + ANSWER_MAX];
 };
 
+void core_dns_unproxied(struct core_dns *d, struct bytes address);      /* counts, and tells */
 void streams_accept(struct socket *s);          /* who waits at s->tcp_fd */
 void streams_sweep(struct core_dns *d, uint64_t now_ms);
 void streams_late(struct core_dns *d, uint64_t now_ms);         /* transfers that take too long */

@@ -92,6 +92,14 @@ static void send_more(struct stream *s)
     s->broken = err != ERR_NOTFOUND;
 }
 
+static unsigned of_client(const struct core_dns *d, const struct peer *p)
+{
+    unsigned n = 0;
+    for (const struct stream *s = d->first; s != NULL; s = s->next)
+        n += bytes_equal(peer_bytes(&s->client), peer_bytes(p));
+    return n;
+}
+
 /* OK: it is behind us. ERR_SHORT: wait for more. ERR_BAD: close. */
 static enum err take_proxy(struct stream *s)
 {
@@ -102,11 +110,17 @@ static enum err take_proxy(struct stream *s)
     if (p == NULL)
         return ERR_SHORT;
     enum err err = proxy_read(bytes_of(p, n), &header, &need);
+    if (err == ERR_BAD)
+        core_dns_unproxied(s->dns, peer_bytes(&s->client));
     if (err != OK)
         return err;
     if (header.source.len > 0) {
         s->client = peer_of_bytes(header.source);
         s->port = header.source_port;
+        if (of_client(s->dns, &s->client) > CORE_DNS_CONNS_CLIENT) {
+            stat_add(&s->dns->refused, 1);
+            return ERR_BAD;
+        }
     }
     s->proxied = false;
     return evbuffer_drain(in, header.len) == 0 ? OK : ERR_BAD;
@@ -220,14 +234,6 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 }
 
 /* --- places ------------------------------------------------------------------------------------------------------------------ */
-static unsigned of_client(const struct core_dns *d, const struct peer *p)
-{
-    unsigned n = 0;
-    for (const struct stream *s = d->first; s != NULL; s = s->next)
-        n += bytes_equal(peer_bytes(&s->client), peer_bytes(p));
-    return n;
-}
-
 static bool make_room(struct core_dns *d)
 {
     if (d->streams_n < CORE_DNS_CONNS)
@@ -273,8 +279,11 @@ void streams_accept(struct socket *socket)
         unsigned held;
         int fd = accept4(socket->tcp_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED && log_brake_pass(&d->brake, clock_mono_ms(), 1, &held))
-                log_warn("core.dns.accept", "err=\"%s\"", strerror(errno));
+            if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+                return;
+            if (log_brake_pass(&d->brake, clock_mono_ms(), 1, &held))
+                log_warn("core.dns.accept", "err=\"%s\" next=\"again soon\" held=%u", strerror(errno), held);
+            (void)event_del(socket->connections);       /* who waits would wake us again at once: the next sweep listens again */
             return;
         }
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -289,6 +298,8 @@ void streams_accept(struct socket *socket)
 
 void streams_sweep(struct core_dns *d, uint64_t now_ms)
 {
+    for (size_t i = 0; i < d->sockets_n; i++)
+        (void)event_add(d->sockets[i].connections, NULL);
     for (struct stream *s = d->first, *next; s != NULL && now_ms - s->since_ms >= CORE_DNS_IDLE_MS; s = next) {
         next = s->next;
         if (s->updates > 0 || (s->transfer != NULL && untaken(s) == 0))

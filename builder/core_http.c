@@ -28,6 +28,7 @@ static void zone_metrics(const struct core *c, struct stat_page *p)
     gauge(p, "azoth_core_zones_configured", "lines of core.zones", stat_get(&z->configured));
     gauge(p, "azoth_core_zones_refused", "configured zones whose file was refused", stat_get(&z->refused));
     counter(p, "azoth_core_zone_loads_total", "zone files whose contents changed the store", stat_get(&z->loads));
+    counter(p, "azoth_core_zone_same_serial_total", "zone files with other records and the serial of before: secondaries do not fetch them", stat_get(&z->same_serial));
     counter(p, "azoth_core_zone_withdrawals_total", "zones withdrawn with their line", stat_get(&z->withdrawals));
     counter(p, "azoth_core_zone_passes_total", "times that all zone files were looked at", stat_get(&z->passes));
     counter(p, "azoth_core_store_failures_total", "passes that the store failed", stat_get(&z->failures));
@@ -55,6 +56,7 @@ static int metrics_page(void *arg, struct stat_page *p)
     publisher_metrics(c->publisher, p);
     core_fleet_metrics(c->fleet, p);
     changer_metrics(c->changer, p);
+    catalogs_metrics(c->catalogs, p);
     if (c->dns != NULL)
         core_dns_metrics(c->dns, p);
     if (c->api != NULL)

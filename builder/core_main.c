@@ -9,6 +9,7 @@
 #include "builder/core_check.h"
 #include "builder/core_fleet.h"
 #include "builder/recordbook.h"
+#include "builder/secondary_board.h"
 
 #include <config.h>
 #include <dirent.h>
@@ -49,9 +50,16 @@ static bool text_same(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static bool rrl_same(const struct config_rrl *a, const struct config_rrl *b)
+{
+    return a->rate == b->rate && a->slip == b->slip && a->allow_n == b->allow_n
+        && (a->allow_n == 0 || memcmp(a->allow, b->allow, a->allow_n * sizeof *a->allow) == 0);
+}
+
 static bool dns_same(const struct config_core *a, const struct config_core *b)
 {
-    bool same = a->dns_listens == b->dns_listens && a->dns_proxies_n == b->dns_proxies_n;
+    bool same = rrl_same(&a->dns_rrl, &b->dns_rrl) && a->dns_listens == b->dns_listens && a->dns_proxies_n == b->dns_proxies_n
+                && memcmp(&a->dns_transfers, &b->dns_transfers, sizeof a->dns_transfers) == 0;
     for (size_t i = 0; same && i < a->dns_listens; i++)
         same = strcmp(a->dns_listen[i], b->dns_listen[i]) == 0;
     for (size_t i = 0; same && i < a->dns_proxies_n; i++)
@@ -87,14 +95,14 @@ static void tell_restart(const struct config *old, const struct config *new)
         log_warn("config.restart", "key=core.snapshots next=\"takes effect at the next start\"");
 }
 
-static void on_reload(void *arg)
+static enum err on_reload(void *arg)
 {
     struct core *c = arg;
     struct config *config = NULL;
     struct fault fault = { "" };
     char why[600];
     if (c->stop)
-        return;
+        return OK;
     daemon_notify("RELOADING=1");
     enum err err = config_load(c->config_path, &config, &fault);
     if (err == OK && config->core == NULL)
@@ -108,14 +116,14 @@ static void on_reload(void *arg)
         enum err listed = core_nodes_reload(c, config->core->nodes, &fault);    /* who is barred must not depend on zones */
         err = err == OK ? listed : err;
     }
-    if (c->api != NULL)
-        api_http_reload(c->api);
+    enum err keys = c->api != NULL ? api_http_reload(c->api) : OK;
     if (err != OK)
         log_error("config.bad", "err=%s next=\"going on with the old one\"",
                   log_quote(why, sizeof why, fault_text(&fault, err)));
     if (config != NULL)
         config_free(config);
     daemon_notify("READY=1");
+    return err == ERR_NOMEM ? err : keys;
 }
 
 /* --- the key ----------------------------------------------------------------------------------------------------- */
@@ -283,12 +291,34 @@ static enum err changes_open(struct core *c, struct fault *fault)
     return changer_open(&c->changer, &o, fault);
 }
 
+static struct refresh_limits refresh_limits_of(const struct config_transfers *t)
+{
+    return (struct refresh_limits){
+        .at_once = (unsigned)t->at_once, .at_once_each = (unsigned)t->per_primary,
+        .refresh_min_s = (uint32_t)(t->refresh_min / 1000), .refresh_max_s = (uint32_t)(t->refresh_max / 1000),
+        .retry_min_s = (uint32_t)(t->retry_min / 1000), .retry_max_s = (uint32_t)(t->retry_max / 1000),
+        .expire_max_s = (uint32_t)(t->expire_max / 1000),
+    };
+}
+
+static struct secondary_limits transfer_limits_of(const struct config_transfers *t)
+{
+    return (struct secondary_limits){ .each = { .bytes = t->zone_size, .records = t->zone_records, .steps = t->steps_records },
+                                      .memory = t->memory, .time_ms = t->time, .rate = t->rate };
+}
+
+static struct desk_limit limit_of(const struct config_rrl *r)
+{
+    return (struct desk_limit){ .rate = r->rate, .slip = r->slip, .allow = r->allow, .allow_n = r->allow_n };
+}
+
 static enum err dns_open(struct core *c, struct fault *fault)
 {
     const struct config_core *f = c->config->core;
     const struct core_dns_options o = { .listen = f->dns_listen, .listens = f->dns_listens, .proxies = f->dns_proxies,
-                                        .proxies_n = f->dns_proxies_n, .store = c->store, .source = c->source, .changer = c->changer,
-                                        .queue = c->queue, .wishes = c->wishes };
+                                        .proxies_n = f->dns_proxies_n, .limit = limit_of(&f->dns_rrl), .store = c->store, .source = c->source, .changer = c->changer,
+                                        .queue = c->queue, .wishes = c->wishes, .board = c->board, .catalogs = c->catalogs,
+                                        .refresh = refresh_limits_of(&f->dns_transfers), .transfers = transfer_limits_of(&f->dns_transfers) };
     struct core_dns *dns = NULL;
     enum err err = core_dns_open(&dns, &o, fault);              /* also when nothing listens: secondaries are refreshed there */
     c->dns = dns;                       /* whole at once for the writing thread, which looks at it */
@@ -326,7 +356,7 @@ static enum err core_open(struct core *c, struct fault *fault)
     const struct recordbook_options ro = { .dir = f->node.dir, .map_size = f->node.map_size };
     if ((err = recordbook_open(&c->source, &ro, fault)) != OK)
         return err;
-    if ((err = wishes_open(&c->wishes)) != OK)
+    if ((err = wishes_open(&c->wishes)) != OK || (err = board_open(&c->board)) != OK)
         return err;
     struct zones_options zo = { .dir = f->node.dir, .store = c->store, .committer = c->committer, .queue = c->queue,
                                 .stop = &c->stop, .source = c->source };
@@ -336,8 +366,13 @@ static enum err core_open(struct core *c, struct fault *fault)
     if ((err = core_fleet_open(c, fault)) != OK || (err = zones_open(&c->zones, &zo, fault)) != OK
         || (err = changes_open(c, fault)) != OK)
         return err;
+    const struct catalogs_options co = { c->store, c->source, c->changer };
+    if ((err = catalogs_open(&c->catalogs, &co, fault)) != OK)
+        return err;
     ao.source = c->source;
+    ao.catalogs = catalogs_reports(c->catalogs);
     ao.wishes = c->wishes;
+    ao.board = c->board;
     ao.changer = c->changer;
     ao.put = changer_put;
     if (ao.listen != NULL && (err = api_http_open(&c->api, &ao, fault)) != OK)
@@ -354,12 +389,15 @@ static void core_close(struct core *c)
     if (c->changer != NULL)
         changer_stop(c->changer);       /* its threads push no more jobs */
     core_dns_stop(c->dns);              /* puts no more changes and jobs */
+    catalogs_stop(c->catalogs);
     queue_close(c->queue);
     changer_close(c->changer);          /* the API and core.dns are told of every change before they end */
     core_dns_close(c->dns);
     c->dns = NULL;
     api_http_close(c->api);
+    catalogs_close(c->catalogs);        /* those before tell it, and ask */
     wishes_close(c->wishes);
+    board_close(c->board);
     zones_close(c->zones);
     upkeep_close(c->upkeep);
     core_fleet_close(c);

@@ -6,11 +6,12 @@
 #include "wire/query.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #define TOUCHED_MAX 512                 /* zones of one look; more: all are gone through */
 #define SCAN_AT_ONCE 1000
 #define SEND_AT_ONCE 256
+#define SEND_PAUSE_MS 10
+#define SILENT_BURST 20                 /* lines a minute about targets that do not answer */
 #define NOTIFY_MAX 1232
 
 struct core_notify {
@@ -24,7 +25,7 @@ struct core_notify {
     bool many, scanning;
     struct name after;                  /* scanning: the zone that was last */
     unsigned scanned;
-    struct log_brake brake;
+    struct log_brake brake, silence;
     stat_count sent, answered, refused, given_up, open;
 };
 
@@ -130,14 +131,54 @@ static void count(struct core_notify *c)
     stat_set(&c->open, f.open);
 }
 
+/* Signs the message in w when its target asks for that. */
+static enum err sign(struct core_notify *c, const struct notify_target *to, struct wr *w, struct fault *fault)
+{
+    struct policy_key *key;
+    struct tsig_chain *chain = NULL;
+    if (to->key.len == 0)
+        return OK;
+    enum err err = policies_key(c->policies, name_bytes(&to->key), &key, fault);
+    if (err != OK)
+        return fault_set(fault, err, "its TSIG key cannot be had");
+    err = tsig_open(&chain, &key->key);
+    policies_key_give(key);
+    if (err == OK)
+        err = tsig_sign(chain, w, clock_wall_s(), 0, NULL);
+    if (err == OK)
+        notifier_signed(c->notifier, chain);
+    else
+        tsig_close(chain);
+    return err;
+}
+
+static void send_one(struct core_notify *c, const struct notify_target *to, struct wr *w)
+{
+    struct fault fault = { "" };
+    char text[NET_TEXT_MAX], quoted[FAULT_TEXT_MAX];
+    unsigned held;
+    enum err err = sign(c, to, w, &fault);
+    if (err == OK)
+        c->o.send(c->o.arg, to, wr_done(w));
+    else if (log_brake_pass(&c->brake, clock_mono_ms(), 1, &held))
+        log_warn("notify.unsigned", "to=%s port=%u err=%s held=%u next=\"not sent, again soon\"", net_text(&to->address, text, sizeof text),
+                 to->port, log_quote(quoted, sizeof quoted, fault_text(&fault, err)), held);
+}
+
 static void send_due(struct core_notify *c)
 {
     uint8_t msg[NOTIFY_MAX];
     struct notify_target to;
     size_t n;
     for (unsigned left = SEND_AT_ONCE; left > 0 && (n = notifier_next(c->notifier, clock_mono_ms(), msg, sizeof msg, &to)) > 0; left--)
-        c->o.send(c->o.arg, &to, bytes_of(msg, n));
+        send_one(c, &to, &(struct wr){ msg, n, sizeof msg, false });
     count(c);
+}
+
+uint64_t core_notify_wait_ms(const struct core_notify *c)
+{
+    uint64_t due = notifier_due_ms(c->notifier), now = clock_mono_ms();
+    return due == UINT64_MAX ? due : due > now + SEND_PAUSE_MS ? due - now : SEND_PAUSE_MS;
 }
 
 void core_notify_look(struct core_notify *c)
@@ -167,17 +208,30 @@ bool core_notify_answer(struct core_notify *c, struct bytes addr, uint16_t port,
     unsigned held;
     if (msg.len < DNS_HEADER_LEN || (msg.ptr[2] & DNS_QR >> 8) == 0)       /* a question: not all that is open is gone through for it */
         return false;
-    if (!notifier_answered(c->notifier, addr, port, msg, &rcode))
+    enum notifier_heard heard = notifier_answered(c->notifier, addr, port, msg, clock_mono_ms(), clock_wall_s(), &rcode);
+    if (heard == NOTIFIER_NOT_OURS)
         return false;
-    if (rcode != RCODE_NOERROR) {
+    if (rcode != RCODE_NOERROR || heard == NOTIFIER_UNSIGNED) {
         struct net n = { .len = (uint8_t)addr.len, .bits = (uint8_t)(8 * addr.len) };
         memcpy(n.addr, addr.ptr, addr.len);
-        stat_add(&c->refused, 1);
+        stat_add(&c->refused, heard == NOTIFIER_ANSWERED);
         if (log_brake_pass(&c->brake, clock_mono_ms(), 1, &held))
-            log_warn("notify.refused", "by=%s port=%u rcode=%u held=%u", net_text(&n, text, sizeof text), port, rcode, held);
+            log_warn("notify.refused", "by=%s port=%u rcode=%u signature=%s held=%u", net_text(&n, text, sizeof text), port, rcode,
+                     heard == NOTIFIER_UNSIGNED ? "bad" : "none-or-good", held);
     }
     count(c);
     return true;
+}
+
+/* An address that is wrong is seen nowhere else. */
+static void on_silent(void *arg, struct bytes apex, const struct notify_target *to, uint64_t silent_ms)
+{
+    struct core_notify *c = arg;
+    char name[NAME_TEXT_MAX], text[NET_TEXT_MAX];
+    unsigned held;
+    if (log_brake_pass_in(&c->silence, clock_mono_ms(), LOG_SLOW_MS, SILENT_BURST, &held))
+        log_warn("notify.silent", "zone=%s to=%s port=%u s=%u held=%u next=\"its own refresh timer, if it has the zone\"",
+                 name_text(name, sizeof name, apex), net_text(&to->address, text, sizeof text), to->port, (unsigned)(silent_ms / 1000), held);
 }
 
 /* --- life -------------------------------------------------------------------------------------------------------------------- */
@@ -193,7 +247,7 @@ enum err core_notify_open(struct core_notify **out, const struct core_notify_opt
     if (err == OK)
         err = policies_open(&c->policies, o->source);
     if (err == OK)
-        err = notifier_open(&c->notifier, clock_wall_ms() ^ (uint64_t)getpid() << 32);
+        err = notifier_open(&c->notifier, on_silent, c);
     if (err != OK) {
         core_notify_close(c);
         return err;

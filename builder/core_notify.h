@@ -20,6 +20,8 @@ MUST_USE enum err core_notify_open(struct core_notify **out, const struct core_n
 void core_notify_close(struct core_notify *c);              /* NULL is fine */
 /* Something was committed; or once a second, for what is due again and for what is left to be gone through. */
 void core_notify_look(struct core_notify *c);
+/* How long until there is something to send for core_notify_look; UINT64_MAX: until something changes. */
+uint64_t core_notify_wait_ms(const struct core_notify *c);
 /* The zone's secondaries are told now, whether it changed or not. */
 void core_notify_wanted(struct core_notify *c, struct bytes apex);
 /* Is it an answer to one of ours? */

@@ -81,6 +81,7 @@ static void on_zone(void *arg, const struct load_report *r)
         memcpy(w->hash, p->hash[i], FILE_HASH_LEN);
         p->loaded += r->changed;
         stat_add(&p->z->stats.loads, r->changed);
+        stat_add(&p->z->stats.same_serial, r->changed && r->complaints != NULL && r->complaints->same_serial);
     } else if (store_failed(r->err)) {
         pass_failed(p, r->err, r->fault);
     } else {
@@ -103,6 +104,10 @@ static void consider(struct pass *p, struct zone_want *w)
         return;
     if (err == OK)
         err = file_hash(w->file, hash, &fault);
+    if (err == ERR_NOMEM) {             /* of memory, or of descriptors: says nothing about the file */
+        pass_failed(p, err, fault.text);
+        return;
+    }
     if (err != OK) {
         log_refused(w, err, fault.text);
         w->loaded = w->loaded && !w->foreign;

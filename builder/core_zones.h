@@ -24,6 +24,7 @@ struct zones;
 struct zones_stats {        /* written by the writing thread */
     stat_count configured, refused, stored;     /* lines of core.zones; of those refused; zones in the store */
     stat_count loads, withdrawals, failures;    /* zones committed, zones withdrawn, jobs that the store failed */
+    stat_count same_serial;                     /* of those committed: with other records and the serial of before */
     stat_count passes;                          /* jobs that ran to their end */
     _Atomic bool failing;                       /* the store failed in the last job */
 };

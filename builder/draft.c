@@ -75,6 +75,7 @@ MUST_USE enum err draft_open(struct draft **out, struct bytes apex, const struct
         return ERR_NOMEM;
     d->with = *with;
     arena_init(&d->arena);
+    secret_hash_init(&d->secret);
     settings_init(&d->settings, ZONE_NATIVE);
     d->apex.len = (uint8_t)apex.len;
     memcpy(d->apex.wire, apex.ptr, apex.len);
@@ -101,6 +102,7 @@ void draft_close(struct draft *d)
     settings_release(&d->settings);
     free(d->set);
     free(d->bucket);
+    free(d->set_bucket);
     arena_release(&d->arena);
     free(d);
 }
@@ -112,11 +114,7 @@ uint64_t draft_now_s(const struct draft *d) { return d->with.now_s; }
 struct arena *draft_arena(struct draft *d) { return &d->arena; }
 
 /* --- what was set ---------------------------------------------------------------------------------------------------- */
-static uint32_t hash_of(struct bytes owner)
-{
-    uint64_t h = bytes_fnv(BYTES_FNV_START, owner);
-    return (uint32_t)(h ^ h >> 32);
-}
+static uint32_t hash_of(const struct draft *d, struct bytes owner) { return (uint32_t)secret_hash(&d->secret, owner); }
 
 static size_t newest_of(const struct draft *d, uint32_t hash)
 {
@@ -128,18 +126,39 @@ static bool is_of(const struct row *r, struct bytes owner, uint16_t type, uint16
     return r->type == type && r->covers == covers && bytes_equal(r->owner, owner);
 }
 
+static uint32_t hash_of_set(const struct draft *d, struct bytes owner, uint16_t type, uint16_t covers)
+{
+    uint8_t buf[4 + NAME_MAX_LEN];
+    struct wr w = wr_over(buf, sizeof buf);
+    wr_u16(&w, type);
+    wr_u16(&w, covers);
+    wr_bytes(&w, owner);
+    return (uint32_t)secret_hash(&d->secret, wr_done(&w));
+}
+
 const struct draft_set *draft_find(const struct draft *d, struct bytes owner, uint16_t type, uint16_t covers)
 {
-    size_t at = newest_of(d, hash_of(owner));
+    size_t at = d->buckets == 0 ? DRAFT_NONE : d->set_bucket[hash_of_set(d, owner, type, covers) & (d->buckets - 1)];
     while (at != DRAFT_NONE && !is_of(&d->set[at].after, owner, type, covers))
-        at = d->set[at].next;
+        at = d->set[at].next_set;
     return at == DRAFT_NONE ? NULL : &d->set[at];
+}
+
+bool draft_is_newest_of_owner(const struct draft *d, size_t i)
+{
+    size_t at = newest_of(d, d->set[i].hash);
+    while (at != DRAFT_NONE && !bytes_equal(d->set[at].after.owner, d->set[i].after.owner))
+        at = d->set[at].next;
+    return at == i;
 }
 
 static void enter(struct draft *d, size_t i)
 {
     size_t *bucket = &d->bucket[d->set[i].hash & (d->buckets - 1)];
     d->set[i].next = *bucket;
+    *bucket = i;
+    bucket = &d->set_bucket[d->set[i].set_hash & (d->buckets - 1)];
+    d->set[i].next_set = *bucket;
     *bucket = i;
 }
 
@@ -157,9 +176,13 @@ static bool grow(struct draft *d)
     if (bucket == NULL)
         return false;
     d->bucket = bucket;
+    bucket = realloc(d->set_bucket, cap * sizeof *bucket);
+    if (bucket == NULL)
+        return false;
+    d->set_bucket = bucket;
     d->buckets = cap;
     for (size_t i = 0; i < cap; i++)
-        bucket[i] = DRAFT_NONE;
+        d->bucket[i] = d->set_bucket[i] = DRAFT_NONE;
     for (size_t i = 0; i < d->n; i++)
         enter(d, i);
     return true;
@@ -171,7 +194,8 @@ static enum err add_set(struct draft *d, const struct row *before, const struct 
     size_t hides = old == NULL ? DRAFT_NONE : (size_t)(old - d->set);
     if (!grow(d))
         return ERR_NOMEM;
-    d->set[d->n] = (struct draft_set){ .before = *before, .after = *after, .hash = hash_of(after->owner), .hides = hides,
+    d->set[d->n] = (struct draft_set){ .before = *before, .after = *after, .hash = hash_of(d, after->owner),
+                                       .set_hash = hash_of_set(d, after->owner, after->type, after->covers), .hides = hides,
                                        .first = hides == DRAFT_NONE ? d->n : d->set[hides].first };
     enter(d, d->n++);
     return OK;
@@ -200,6 +224,7 @@ MUST_USE enum err draft_undo(struct draft *d, struct draft_mark mark)
     while (d->n > mark.n) {
         const struct draft_set *s = &d->set[--d->n];
         d->bucket[s->hash & (d->buckets - 1)] = s->next;
+        d->set_bucket[s->set_hash & (d->buckets - 1)] = s->next_set;
     }
     if (d->settings_text.ptr == mark.settings_text.ptr)
         return OK;
@@ -314,7 +339,7 @@ MUST_USE enum err draft_owner(struct draft *d, struct bytes owner, const struct 
     if (err != OK)
         return err;
     room = stored_n;
-    size_t newest = newest_of(d, hash_of(low));
+    size_t newest = newest_of(d, hash_of(d, low));
     for (size_t at = newest; at != DRAFT_NONE; at = d->set[at].next)
         room++;
     struct row *rows = arena_take(&d->arena, (room + 1) * sizeof *rows);
@@ -504,7 +529,11 @@ MUST_USE enum err draft_settings_set(struct draft *d, const struct zone_settings
     struct bytes now, wish;
     if (s->kind != d->settings.kind)
         return fault_set(fault, ERR_REFUSED, "the kind of a zone does not change: remove it and create it anew");
-    enum err err = settings_text(&d->settings, &d->arena, &now);
+    enum err err = settings_check(s, fault);
+    if (err == OK)
+        err = settings_check_edit(&d->settings, s, d->with.via == VIA_CATALOG, fault);
+    if (err == OK)
+        err = settings_text(&d->settings, &d->arena, &now);
     if (err == OK)
         err = settings_text(s, &d->arena, &wish);
     if (err != OK || bytes_equal(now, wish))

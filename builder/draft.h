@@ -10,13 +10,14 @@
 
 #include "builder/change.h"
 #include "builder/patch.h"
+#include "builder/secret_hash.h"
 
 #define DRAFT_NONE SIZE_MAX
 
 struct draft_set {
     struct row before, after;       /* in the draft's arena, or borrowed from the source's transaction */
-    uint32_t hash;                  /* of the owner */
-    size_t next;                    /* the set before it in the same bucket */
+    uint32_t hash, set_hash;        /* of the owner; of the RRset */
+    size_t next, next_set;          /* the set before it in the same bucket */
     size_t hides, first;            /* of the same RRset: the set before it (or DRAFT_NONE), and the oldest */
 };
 struct draft_with {                 /* all borrowed until draft_close */
@@ -41,6 +42,9 @@ struct draft {
     struct draft_set *set;
     size_t n, cap, bytes;           /* bytes: of what was set, about */
     size_t *bucket, buckets;        /* by owner: the newest set */
+    size_t *set_bucket;             /* by RRset, as many */
+    uint64_t trace;                 /* number in the history of settings, behind draft_store; 0: they did not move */
+    struct secret_hash secret;
     uint64_t *event; size_t events; /* numbers, behind draft_store; in the arena */
     struct arena arena;
 };
@@ -60,12 +64,16 @@ static inline bool draft_moved(const struct draft *d, struct draft_mark mark)
 /* What the owners touched since the mark must not be: errors to c. */
 MUST_USE enum err draft_guard(struct draft *d, struct draft_mark mark, struct complaints *c, struct fault *fault);
 
+/* The same for what is no fault but seldom meant (targets.h): warnings (draft_warn.c). */
+MUST_USE enum err draft_warn(struct draft *d, struct draft_mark mark, struct complaints *c, struct fault *fault);
+
 /* The newest set of an RRset; NULL: none. */
 const struct draft_set *draft_find(const struct draft *d, struct bytes owner, uint16_t type, uint16_t covers);
 static inline bool draft_is_newest(const struct draft *d, const struct draft_set *s)
 {
     return draft_find(d, s->after.owner, s->after.type, s->after.covers) == s;
 }
+bool draft_is_newest_of_owner(const struct draft *d, size_t i);
 /* draft_set, whatever may be set in such a zone. */
 MUST_USE enum err draft_put(struct draft *d, const struct row *row, struct fault *fault);
 /* What of a row is published: enabled records. n 0: nothing. In the draft's arena. */

@@ -3,6 +3,7 @@
 
 #include "builder/records.h"
 #include "builder/rows.h"
+#include "builder/traces.h"
 
 #include <stdlib.h>
 
@@ -96,9 +97,12 @@ static enum err move_serial(struct draft *d, struct fault *fault)
     if (soa_serial(live->rdata, &says) != OK)
         return fault_set(fault, ERR_REFUSED, "the SOA breaks its form");
     d->serial_after = says;
-    if (!d->live || d->settings.serial == SERIAL_KEEP || serial_later(says, d->serial))
+    enum serial_policy policy = d->settings.serial;
+    if (policy == SERIAL_KEEP && d->with.via == VIA_UPDATE)      /* RFC 2136 section 3.6: it moves unless the update says how */
+        policy = SERIAL_INCREMENT;
+    if (!d->live || policy == SERIAL_KEEP || serial_later(says, d->serial))
         return OK;
-    d->serial_after = serial_next(d->settings.serial, d->serial, d->with.now_s);
+    d->serial_after = serial_next(policy, d->serial, d->with.now_s);
     live->rdata = arena_copy(&d->arena, live->rdata);
     if (live->rdata.ptr == NULL || soa_serial_put((uint8_t *)(uintptr_t)live->rdata.ptr, live->rdata.len, d->serial_after) != OK)
         return ERR_NOMEM;
@@ -225,6 +229,21 @@ static enum err put_settings(struct draft *d, struct source_txn *txn, struct byt
     return d->settings_text.ptr == NULL ? OK : source_zone_put(txn, &row, fault);
 }
 
+/* Who did it stands beside them: no data shows it. */
+static enum err trace_settings(struct draft *d, const struct author *author, struct fault *fault)
+{
+    struct head h = { .seq = 0 };
+    struct bytes before = d->row.settings.len > 0 ? d->row.settings : bytes_of_text("{}");
+    d->trace = 0;
+    if (d->settings_text.ptr == NULL)
+        return OK;
+    enum err err = view_head(d->with.view, &h, NULL);
+    if (err != OK && err != ERR_NOTFOUND)
+        return fault_set(fault, err, "cannot read the store: %s", err_text(err));
+    struct trace of = { name_bytes(&d->apex), author, h.epoch, h.seq };
+    return trace_zone(d->with.txn, &of, before, d->settings_text, &d->trace, fault);
+}
+
 MUST_USE enum err draft_store(struct draft *d, const struct author *author, bool force, struct fault *fault)
 {
     uint8_t by[AUTHOR_BYTES_MAX];
@@ -232,6 +251,8 @@ MUST_USE enum err draft_store(struct draft *d, const struct author *author, bool
     author_write(&w, author);
     struct event e = { .kind = EVENT_ROW, .apex = d->apex, .force = force, .author = wr_done(&w) };
     enum err err = put_settings(d, d->with.txn, d->settings_text, fault);
+    if (err == OK)
+        err = trace_settings(d, author, fault);
     d->events = 0;
     if (err == OK && (d->event = arena_take(&d->arena, (d->n + 1) * sizeof *d->event)) == NULL)
         err = ERR_NOMEM;
@@ -247,6 +268,8 @@ MUST_USE enum err draft_put_back(struct draft *d, struct source_txn *txn, struct
     for (size_t i = 0; err == OK && d->has_rows && i < d->n; i++)
         if (d->set[i].hides == DRAFT_NONE)          /* the oldest of its RRset */
             err = source_row_put(txn, d->row.id, &d->set[i].before, fault);
+    if (err == OK && d->trace > 0)
+        err = source_history_del(txn, d->trace, fault);
     for (size_t i = 0; err == OK && i < d->events; i++)
         err = source_event_done(txn, d->event[i], fault);
     return err;

@@ -69,11 +69,13 @@ MUST_USE enum err draft_guard(struct draft *d, struct draft_mark mark, struct co
     for (size_t i = mark.n; err == OK && i < d->n; i++) {
         struct bytes owner = d->set[i].after.owner;
         apex |= owner.len == d->apex.len;
-        if (i == mark.n || !bytes_equal(owner, d->set[i - 1].after.owner))
+        if (draft_is_newest_of_owner(d, i))
             err = judge(d, owner, c, fault);
     }
     if (err == OK && !d->live && !apex && d->n > mark.n)        /* it was not there until now */
         err = judge(d, name_bytes(&d->apex), c, fault);
+    if (err == OK && c->errors_n == errors)
+        err = draft_warn(d, mark, c, fault);
     if (err != OK || c->errors_n == errors)
         return err;
     return fault_set(fault, ERR_REFUSED, "%s", c->errors[errors < COMPLAINTS_MAX ? errors : 0].text);

@@ -2,6 +2,7 @@
 #include "builder/full_parts.h"
 
 #include "base/clock.h"
+#include "builder/traces.h"
 #include "replicator/commit.h"
 
 #include <stdlib.h>
@@ -105,6 +106,23 @@ static enum err put_zone(struct build *b, struct source_txn *t, struct fault *fa
     return source_zone_put(t, &row, fault);
 }
 
+/* That the zone was made or removed, by whom, and its settings. */
+static enum err trace(struct build *b, struct source_txn *t, struct fault *fault)
+{
+    const struct change *c = build_change(b);
+    struct head h = { .seq = 0 };
+    struct bytes none = { 0 }, text = c->kind == CHANGE_CREATE ? c->settings : b->old_settings;
+    text = text.len > 0 ? text : bytes_of_text("{}");
+    b->trace = 0;
+    if (c->kind != CHANGE_CREATE && c->kind != CHANGE_REMOVE)
+        return OK;
+    enum err err = view_head(b->view, &h, NULL);
+    if (err != OK && err != ERR_NOTFOUND)
+        return fault_set(fault, err, "cannot read the store: %s", err_text(err));
+    struct trace of = { name_bytes(&b->apex), &c->author, h.epoch, h.seq };
+    return trace_zone(t, &of, c->kind == CHANGE_CREATE ? none : text, c->kind == CHANGE_CREATE ? text : none, &b->trace, fault);
+}
+
 static enum err write_source(struct build *b, struct source_txn *t, uint64_t *event, struct fault *fault)
 {
     const struct change *c = build_change(b);
@@ -118,6 +136,8 @@ static enum err write_source(struct build *b, struct source_txn *t, uint64_t *ev
         err = full_drop_events(b->full, t, fault);
     if (err == OK)
         err = put_zone(b, t, fault);
+    if (err == OK)
+        err = trace(b, t, fault);
     if (err == OK)
         err = source_event_add(t, &e, fault);
     *event = e.number;
@@ -136,6 +156,8 @@ static bool put_back(struct build *b, uint64_t event)
     err = b->has_row ? source_zone_put(t, &row, &fault) : source_zone_del(t, name_bytes(&b->apex), &fault);
     if (err == OK)
         err = source_event_done(t, event, &fault);
+    if (err == OK && b->trace > 0)
+        err = source_history_del(t, b->trace, &fault);
     if (err == OK)
         return source_commit(t, &fault) == OK;
     source_abort(t);

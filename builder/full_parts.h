@@ -38,6 +38,7 @@ struct build {
     uint8_t header_hash[32];        /* of the zone's header, as it was for the ops */
     struct view *view;
     /* what is done about rows */
+    uint64_t trace;                 /* number in the history of settings; 0: none */
     uint64_t fresh_id;              /* 0: none yet */
     size_t rows_at;                 /* records of zone that have their rows */
 };

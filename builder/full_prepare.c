@@ -59,11 +59,54 @@ static enum err judge_create(struct build *b)
         return build_fail(b, err, &fault);
     if (b->settings.kind == ZONE_FILE)
         return build_refuse(b, ERR_REFUSED, "zones of kind file come from core.zones and azoth load");
+    if (b->settings.member_catalog[0] != '\0' && c->author.via != VIA_CATALOG)     /* a roll-back has the settings of then */
+        return build_refuse(b, ERR_REFUSED, "the zone was a member of the catalog zone %s, which alone makes it: list it there",
+                            b->settings.member_catalog);
     b->kind = b->settings.kind;
-    return OK;
+    err = settings_check(&b->settings, &fault);
+    return err == OK ? OK : build_fail(b, err, &fault);
 }
 
-static enum err judge_kind(struct build *b)
+/* Of this catalog zone, in the records. */
+static enum err count_members(const struct build *b, struct source_txn *t, size_t *n)
+{
+    char catalog[NAME_TEXT_MAX];
+    struct zone_row row;
+    struct zone_settings s;
+    struct name after = { .len = 0 };
+    struct arena a;
+    enum err err;
+    *n = 0;
+    (void)name_text(catalog, sizeof catalog, name_bytes(&b->apex));
+    arena_init(&a);
+    while ((err = source_zone_next(t, name_bytes(&after), &row)) == OK) {
+        after = row.apex;
+        if (memmem(row.settings.ptr, row.settings.len, "\"member_of\"", 11) == NULL)
+            continue;
+        arena_reset(&a);
+        *n += settings_read(row.settings, &a, &s, NULL) == OK && strcmp(s.member_catalog, catalog) == 0;
+        settings_release(&s);
+    }
+    arena_release(&a);
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
+static enum err judge_removal(struct build *b, struct source_txn *t)
+{
+    const struct change *c = build_change(b);
+    size_t n = 0;
+    if (b->settings.member_catalog[0] != '\0' && c->author.via != VIA_CATALOG)
+        return build_refuse(b, ERR_NOTNOW, "the zone is a member of the catalog zone %s: take it out there", b->settings.member_catalog);
+    if (b->settings.catalog == NULL || c->force)
+        return OK;
+    enum err err = count_members(b, t, &n);
+    if (err != OK)
+        return store_failed(b, err, "records");
+    return n == 0 ? OK : build_refuse(b, ERR_REFUSED, "the catalog zone has %zu members, which go with it: force it, or set catalog to "
+                                      "null before, and they stay as ordinary secondaries", n);
+}
+
+static enum err judge_kind(struct build *b, struct source_txn *t)
 {
     const struct change *c = build_change(b);
     if (!b->has_row && !is_stored(b))
@@ -73,10 +116,10 @@ static enum err judge_kind(struct build *b)
         return build_refuse(b, ERR_NOTNOW, "the zone has expired: it comes back with the next transfer from its primaries");
     if (c->kind == CHANGE_WHOLE && (!b->has_row || b->kind == ZONE_FILE))
         return build_refuse(b, ERR_NOTNOW, "the zone is of kind file: its records come from its file");
-    return OK;
+    return c->kind == CHANGE_REMOVE && b->has_row ? judge_removal(b, t) : OK;
 }
 
-static enum err judge(struct build *b)
+static enum err judge(struct build *b, struct source_txn *t)
 {
     const struct change *c = build_change(b);
     const struct changer_options *with = b->full->with;
@@ -87,7 +130,7 @@ static enum err judge(struct build *b)
                             ? "take it out there, then send azoth-core a SIGHUP" : "its records come from its file");
     if (c->whole != NULL && !name_equal(name_bytes(&c->whole->apex), name_bytes(&b->apex)))
         return build_refuse(b, ERR_REFUSED, "the records are those of another zone");
-    enum err err = c->kind == CHANGE_CREATE ? judge_create(b) : judge_kind(b);
+    enum err err = c->kind == CHANGE_CREATE ? judge_create(b) : judge_kind(b, t);
     if (err == OK && c->has_if_serial && b->serial_before != c->if_serial)
         return build_refuse(b, ERR_STALE, "the zone's serial is %" PRIu32 ", not %" PRIu32, b->serial_before, c->if_serial);
     return err;
@@ -297,7 +340,7 @@ MUST_USE enum err build_prepare(struct build *b)
     }
     if ((err = read_header(b)) != OK)
         err = store_failed(b, err, "store");
-    else if ((err = judge(b)) == OK && (err = find_records(b, t, &fault)) != OK)
+    else if ((err = judge(b, t)) == OK && (err = find_records(b, t, &fault)) != OK)
         err = build_fail(b, err, &fault);
     source_abort(t);
     return err;

@@ -66,18 +66,25 @@ static uint16_t covers_of(const struct zone_rr *rr)
     return rr->type == TYPE_RRSIG ? rd_u16(&r) : 0;
 }
 
-struct set { struct row row; struct row_rr *rr; struct bytes *rdata; };     /* arrays: with room for all records of a run */
+struct covered { const struct zone_rr *rr; uint16_t covers; };
+struct set { struct row row; struct row_rr *rr; struct bytes *rdata; struct covered *by; };     /* arrays: with room for all records of a run */
 
-/* Records [from, to) of one owner and type that have these `covers`, in order and without doubles, with the least TTL. */
-static void collect(struct set *s, const struct zone *z, size_t from, size_t to, uint16_t covers)
+static int by_covers(const void *a, const void *b)
 {
+    const struct covered *x = a, *y = b;
+    int c = (x->covers > y->covers) - (x->covers < y->covers);
+    return c != 0 ? c : (x->rr > y->rr) - (x->rr < y->rr);
+}
+
+/* s->by [from, to), all of one RRset, in order and without doubles, with the least TTL. */
+static void collect(struct set *s, size_t from, size_t to)
+{
+    const struct zone_rr *first = s->by[from].rr;
     size_t n = 0;
-    s->row = (struct row){ .owner = z->rr[from].owner, .type = z->rr[from].type, .covers = covers, .ttl = UINT32_MAX, .rr = s->rr };
+    s->row = (struct row){ .owner = first->owner, .type = first->type, .covers = s->by[from].covers, .ttl = UINT32_MAX, .rr = s->rr };
     for (size_t i = from; i < to; i++) {
-        if (covers_of(&z->rr[i]) != covers)
-            continue;
-        s->rdata[n++] = z->rr[i].rdata;
-        s->row.ttl = z->rr[i].ttl < s->row.ttl ? z->rr[i].ttl : s->row.ttl;
+        s->rdata[n++] = s->by[i].rr->rdata;
+        s->row.ttl = s->by[i].rr->ttl < s->row.ttl ? s->by[i].rr->ttl : s->row.ttl;
     }
     s->row.n = rrset_sort_names(s->row.type, s->rdata, n);
     for (size_t i = 0; i < s->row.n; i++)
@@ -113,21 +120,24 @@ static enum err put_row(struct build *b, struct source_txn *t, struct row *row, 
     return source_row_put(t, b->fresh_id, row, fault);
 }
 
-/* The rows of records [from, to), all of one owner and type. */
+/* The rows of records [from, to), all of one owner and type: signatures by what they cover. */
 static enum err put_run(struct build *b, struct source_txn *t, size_t from, size_t to, struct fault *fault)
 {
     const struct zone *z = b->zone;
-    struct set s = { .rr = calloc(to - from, sizeof *s.rr), .rdata = calloc(to - from, sizeof *s.rdata) };
-    enum err err = s.rr != NULL && s.rdata != NULL ? OK : ERR_NOMEM;
-    for (size_t i = from; i < to && err == OK; i++) {
-        bool seen = false;
-        for (size_t k = from; k < i && !seen; k++)
-            seen = covers_of(&z->rr[k]) == covers_of(&z->rr[i]);
-        if (seen)
-            continue;
-        collect(&s, z, from, to, covers_of(&z->rr[i]));
+    size_t n = to - from;
+    struct set s = { .rr = calloc(n, sizeof *s.rr), .rdata = calloc(n, sizeof *s.rdata), .by = calloc(n, sizeof *s.by) };
+    enum err err = s.rr != NULL && s.rdata != NULL && s.by != NULL ? OK : ERR_NOMEM;
+    for (size_t i = 0; i < n && err == OK; i++)
+        s.by[i] = (struct covered){ &z->rr[from + i], covers_of(&z->rr[from + i]) };
+    if (err == OK && z->rr[from].type == TYPE_RRSIG)
+        qsort(s.by, n, sizeof *s.by, by_covers);
+    for (size_t i = 0, end; i < n && err == OK; i = end) {
+        for (end = i + 1; end < n && s.by[end].covers == s.by[i].covers; end++)
+            ;
+        collect(&s, i, end);
         err = put_row(b, t, &s.row, fault);
     }
+    free(s.by);
     free(s.rr);
     free(s.rdata);
     return err;

@@ -22,8 +22,8 @@
 #define JOURNAL_ENTRY_MAX ((size_t)32 << 20)
 
 /* Who it was. name: of the API key or TSIG key, "" none; address: of the client, "" none. */
-enum author_via { VIA_API = 1, VIA_PDNS, VIA_UPDATE, VIA_TRANSFER, VIA_FILE, VIA_OFFLINE, VIA_START, VIA_ROLLBACK };
-extern const char *const author_via_names[9];       /* "", api, pdns, update, transfer, file, offline, start, rollback */
+enum author_via { VIA_API = 1, VIA_PDNS, VIA_UPDATE, VIA_TRANSFER, VIA_FILE, VIA_OFFLINE, VIA_START, VIA_ROLLBACK, VIA_CATALOG };
+extern const char *const author_via_names[10];      /* "", api, pdns, update, transfer, file, offline, start, rollback, catalog */
 struct author { enum author_via via; char name[65]; char address[64]; };
 #define AUTHOR_BYTES_MAX 160
 void author_write(struct wr *w, const struct author *a);                /* one MessagePack array */

@@ -10,7 +10,7 @@
 #define KEY_LEAST 5                     /* bytes of a key that changes */
 #define KEY_COST 16                     /* heads of three elements and their array */
 
-const char *const author_via_names[9] = { "", "api", "pdns", "update", "transfer", "file", "offline", "start", "rollback" };
+const char *const author_via_names[10] = { "", "api", "pdns", "update", "transfer", "file", "offline", "start", "rollback", "catalog" };
 
 /* --- authors ------------------------------------------------------------------------------------------------------ */
 void author_write(struct wr *w, const struct author *a)
@@ -38,7 +38,7 @@ static void author_read_at(struct rd *r, struct author *out)
     struct author a = { .name = "" };
     uint32_t n = msg_array(r);
     uint64_t via = msg_uint(r);
-    if (!r->bad && (n < 3 || via == 0 || via > VIA_ROLLBACK))
+    if (!r->bad && (n < 3 || via == 0 || via > VIA_CATALOG))
         rd_fail(r);
     a.via = (enum author_via)via;
     text_read(r, a.name, sizeof a.name);

@@ -38,6 +38,7 @@ MUST_USE enum err patch_open(struct patch **out, struct bytes apex, struct view 
     if (p == NULL)
         return ERR_NOMEM;
     arena_init(&p->arena);
+    secret_hash_init(&p->secret);
     p->view = v;
     enum err err = rrkey_of_name(apex, &k);
     if (err == OK) {
@@ -62,6 +63,7 @@ void patch_close(struct patch *p)
 {
     if (p == NULL)
         return;
+    patch_forget(p);
     cursor_close(p->cursor);
     free(p->change);
     free(p->slot);
@@ -72,10 +74,14 @@ void patch_close(struct patch *p)
 enum zone_kind patch_kind(const struct patch *p) { return p->kind; }
 
 /* --- the newest change of each RRset ------------------------------------------------------------------------------- */
-static uint32_t hash_of(struct bytes owner, uint16_t type, uint16_t covers)
+static uint32_t hash_of(const struct patch *p, struct bytes owner, uint16_t type, uint16_t covers)
 {
-    uint64_t h = bytes_fnv(BYTES_FNV_START ^ ((uint64_t)type << 16 | covers), owner);
-    return (uint32_t)(h ^ h >> 32);
+    uint8_t buf[4 + NAME_MAX_LEN];
+    struct wr w = wr_over(buf, sizeof buf);
+    wr_u16(&w, type);
+    wr_u16(&w, covers);
+    wr_bytes(&w, owner);
+    return (uint32_t)secret_hash(&p->secret, wr_done(&w));
 }
 
 static bool is_of(const struct patch_change *c, struct bytes owner, uint16_t type, uint16_t covers)
@@ -96,7 +102,7 @@ const struct patch_change *patch_find(const struct patch *p, struct bytes owner,
 {
     if (p->slots == 0)
         return NULL;
-    size_t at = *slot_of(p, hash_of(owner, type, covers), owner, type, covers);
+    size_t at = *slot_of(p, hash_of(p, owner, type, covers), owner, type, covers);
     return at == NO_SET ? NULL : &p->change[at];
 }
 
@@ -158,7 +164,7 @@ MUST_USE enum err patch_set(struct patch *p, struct bytes owner, const struct pa
     if (c.owner.ptr == NULL || copy_rdata(&p->arena, rrset, &c.rrset) != OK)
         return ERR_NOMEM;
     name_lower((uint8_t *)(uintptr_t)c.owner.ptr, c.owner.len);
-    c.hash = hash_of(c.owner, rrset->type, rrset->covers);
+    c.hash = hash_of(p, c.owner, rrset->type, rrset->covers);
     size_t *slot = slot_of(p, c.hash, c.owner, rrset->type, rrset->covers);
     c.before = *slot;
     *slot = p->n;
@@ -192,115 +198,4 @@ void patch_undo(struct patch *p, size_t mark)
         undo_one(p, p->n - 1);
         p->n--;
     }
-}
-
-/* --- reading ------------------------------------------------------------------------------------------------------ */
-static int by_set(const void *a, const void *b)
-{
-    const struct zone_rr *x = a, *y = b;
-    if (x->type != y->type)
-        return x->type < y->type ? -1 : 1;
-    uint16_t cx = patch_covers(x), cy = patch_covers(y);
-    return cx != cy ? (cx < cy ? -1 : 1) : bytes_compare(x->rdata, y->rdata);
-}
-
-/* The owner's records to the front of the zone, by RRset; how many. */
-static size_t only_owner(struct zone *z, struct bytes owner)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < z->n; i++)
-        if (bytes_equal(z->rr[i].owner, owner))
-            z->rr[n++] = z->rr[i];
-    if (n > 1)
-        qsort(z->rr, n, sizeof *z->rr, by_set);
-    return n;
-}
-
-/* The RRset that begins at z->rr[at] of n, as it is in the store; *at moves behind it. */
-static enum err stored_set(struct patch *p, const struct zone *z, size_t n, size_t *at, struct patch_rrset *out)
-{
-    const struct zone_rr *first = &z->rr[*at];
-    struct patch_rrset set = { .type = first->type, .covers = patch_covers(first), .ttl = first->ttl };
-    size_t end = *at;
-    while (end < n && z->rr[end].type == set.type && patch_covers(&z->rr[end]) == set.covers)
-        end++;
-    struct bytes *rdata = arena_take(&p->arena, (end - *at) * sizeof *rdata);
-    if (rdata == NULL)
-        return ERR_NOMEM;
-    for (; *at < end; ++*at)
-        if ((rdata[set.n++] = arena_copy(&p->arena, z->rr[*at].rdata)).ptr == NULL && z->rr[*at].rdata.len > 0)
-            return ERR_NOMEM;
-    set.rdata = rdata;
-    *out = set;
-    return OK;
-}
-
-/* Room for what is stored and for every change. */
-static enum err merge(struct patch *p, const struct zone *z, size_t n, struct bytes owner, struct patch_rrset **out,
-                      size_t *out_n)
-{
-    struct patch_rrset *sets = arena_take(&p->arena, (n + p->n + 1) * sizeof *sets);
-    if (sets == NULL)
-        return ERR_NOMEM;
-    *out_n = 0;
-    for (size_t at = 0; at < n;) {
-        enum err err = stored_set(p, z, n, &at, &sets[*out_n]);
-        if (err != OK)
-            return err;
-        *out_n += patch_find(p, owner, sets[*out_n].type, sets[*out_n].covers) == NULL;
-    }
-    for (size_t i = 0; i < p->n; i++)
-        if (bytes_equal(p->change[i].owner, owner) && p->change[i].rrset.n > 0 && patch_is_newest(p, &p->change[i]))
-            sets[(*out_n)++] = p->change[i].rrset;
-    *out = sets;
-    return OK;
-}
-
-static int by_type(const void *a, const void *b)
-{
-    const struct patch_rrset *x = a, *y = b;
-    return x->type != y->type ? (x->type > y->type) - (x->type < y->type) : (x->covers > y->covers) - (x->covers < y->covers);
-}
-
-MUST_USE enum err patch_get_all(struct patch *p, struct bytes owner, const struct patch_rrset **out, size_t *n,
-                                struct fault *fault)
-{
-    struct region_load l;
-    struct region r;
-    struct rrkey k;
-    struct patch_rrset *sets;
-    struct bytes lower = arena_copy(&p->arena, owner);
-    if (lower.ptr == NULL)
-        return ERR_NOMEM;
-    name_lower((uint8_t *)(uintptr_t)lower.ptr, lower.len);
-    if (rrkey_of_name(lower, &k) != OK || !name_under(lower, name_bytes(&p->apex)))
-        return fault_set(fault, ERR_LIMIT, "not a name in the zone");
-    enum err err = region_load_init(&l, p);
-    if (err == OK)
-        err = region_of(p, &k, &r);
-    if (err == OK)
-        err = region_read(p, &r, &l, fault);
-    if (err == OK)
-        err = merge(p, &l.zone, only_owner(&l.zone, lower), lower, &sets, n);
-    if (err == OK) {
-        qsort(sets, *n, sizeof *sets, by_type);
-        *out = sets;
-    }
-    region_load_release(&l);
-    return err;
-}
-
-MUST_USE enum err patch_get(struct patch *p, struct bytes owner, uint16_t type, uint16_t covers, struct patch_rrset *out,
-                            struct fault *fault)
-{
-    const struct patch_rrset *all;
-    size_t n;
-    enum err err = patch_get_all(p, owner, &all, &n, fault);
-    if (err != OK)
-        return err;
-    *out = (struct patch_rrset){ .type = type, .covers = covers };
-    for (size_t i = 0; i < n; i++)
-        if (all[i].type == type && all[i].covers == covers)
-            *out = all[i];
-    return OK;
 }

@@ -4,8 +4,10 @@
 
 #include "builder/build.h"
 #include "builder/patch.h"
+#include "builder/secret_hash.h"
 
 #define NO_SET SIZE_MAX
+#define PATCH_SEEN 8u
 
 struct patch_change {
     struct bytes owner;             /* lower case */
@@ -27,6 +29,9 @@ struct patch {
     size_t n, cap;
     size_t *slot;                   /* hash table: the newest change of each RRset; NO_SET: free */
     size_t slots;                   /* a power of two, 0 at first */
+    struct secret_hash secret;
+    struct seen *seen[PATCH_SEEN];  /* patch_read.c; NULL: free */
+    uint64_t looks;
 };
 /* The newest change of an RRset; NULL: none. */
 const struct patch_change *patch_find(const struct patch *p, struct bytes owner, uint16_t type, uint16_t covers);
@@ -35,6 +40,9 @@ static inline bool patch_is_newest(const struct patch *p, const struct patch_cha
     return patch_find(p, c->owner, c->rrset.type, c->rrset.covers) == c;
 }
 uint16_t patch_covers(const struct zone_rr *rr);        /* 0 when it is no signature */
+
+/* --- patch_read.c ------------------------------------------------------------------------------------------------- */
+void patch_forget(struct patch *p);                     /* what was read of the store */
 
 /* --- patch_region.c: what lies in the store --------------------------------------------------------------------- */
 /* An owner alone, or everything at and below it. */

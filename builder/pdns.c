@@ -89,7 +89,7 @@ enum api_next pdns_refuse(struct pdns *p, const char *format, ...)
 
 enum api_next pdns_failed(struct pdns *p, enum err err, const struct fault *fault)
 {
-    return error_reply(p, err == ERR_FULL ? 507 : 500, fault_text(fault, err));
+    return error_reply(p, err == ERR_FULL ? 507 : err == ERR_NOTNOW ? 503 : 500, fault_text(fault, err));
 }
 
 void pdns_header(struct pdns *p, const char *name, const char *value)
@@ -291,6 +291,7 @@ enum api_next pdns_begin(struct api_call *c, const struct api_request *r, const 
     p->text = r->accept == NULL || strstr(r->accept, "json") == NULL;
     c->own = p;
     c->drop = drop;
+    c->author.via = VIA_PDNS;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         if (!matches(routes[i].path, r->path + strlen("/api"), parts))
             continue;

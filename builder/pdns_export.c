@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* --- export ------------------------------------------------------------------------------------------------------------ */
-struct text { struct pdns_text *out; enum err err; };
+struct text { struct pdns_text *out; const atomic_bool *stop; enum err err; };
 
 static bool on_row(void *arg, const struct row *row)
 {
@@ -24,13 +24,15 @@ static bool on_row(void *arg, const struct row *row)
             t->err = ERR_NOMEM;
         free(line);
     }
+    if (t->err == OK && atomic_load(t->stop))           /* the core ends */
+        t->err = ERR_NOTNOW;
     return t->err == OK;
 }
 
 enum api_next pdns_zone_export(struct pdns *p, const struct api_work *w)
 {
     struct fault fault = { "" };
-    struct text t = { &p->out, OK };
+    struct text t = { &p->out, w->stop, OK };
     if (!pdns_zone_find(p, w))
         return API_REPLY;
     enum err err = pdns_rows(&p->zone, pdns_txn(p, w, &fault), w->view, bytes_of(NULL, 0), on_row, &t, &fault);
@@ -49,7 +51,7 @@ enum api_next pdns_zone_notify(struct pdns *p, const struct api_work *w)
 {
     if (!pdns_zone_find(p, w))
         return API_REPLY;
-    if (w->wishes == NULL || wishes_put(w->wishes, WISH_NOTIFY, name_bytes(&p->zone.row.apex)) != OK)
+    if (w->wishes == NULL || wishes_put(w->wishes, WISH_NOTIFY, name_bytes(&p->zone.row.apex), NULL) != OK)
         return pdns_refuse(p, "%s", "Failed to add to the queue - see server log");
     return pdns_reply(p, 200, json_pack("{s:s}", "result", "Notification queued"));
 }
@@ -61,7 +63,7 @@ enum api_next pdns_zone_retrieve(struct pdns *p, const struct api_work *w)
     const char *name = pdns_text_of(&p->c->arena, name_bytes(&p->zone.row.apex));
     if (p->zone.settings.kind != ZONE_SECONDARY || p->zone.settings.primaries_n == 0)
         return pdns_refuse(p, "Domain '%s' is not a slave domain (or has no master defined)", name != NULL ? name : "");
-    if (w->wishes == NULL || wishes_put(w->wishes, WISH_TRANSFER_ALL, name_bytes(&p->zone.row.apex)) != OK)
+    if (w->wishes == NULL || wishes_put(w->wishes, WISH_TRANSFER_ALL, name_bytes(&p->zone.row.apex), NULL) != OK)
         return pdns_refuse(p, "%s", "Failed to add to the queue - see server log");
     return pdns_reply(p, 200, json_pack("{s:o}", "result", json_sprintf("Added retrieval request for '%s' from master %s",
                                                                        name != NULL ? name : "", p->zone.settings.primaries[0].address)));

@@ -1,4 +1,5 @@
-/* PowerDNS's API: metadata of a zone. Nothing here acts on it: it is kept in settings.pdns and shown; some of it follows from settings. */
+/* PowerDNS's API: metadata of a zone. It is kept in settings.pdns and shown; some of it follows from settings, some is acted on
+ * (pdns_acts.c). */
 #include "builder/pdns_parts.h"
 
 /* What a kind may be asked: shown alone, changed. Kinds of users begin with X-. */
@@ -126,6 +127,8 @@ static enum err plan(void *arg, struct draft *d, struct fault *fault)
     json_decref(all);
     s.pdns = s.pdns != NULL ? json_deep_copy(s.pdns) : NULL;
     enum err err = keep(&s, p->arg, json_array_size(now) > 0 ? now : NULL);
+    if (err == OK)
+        err = pdns_act(&s, p->arg, now, draft_arena(d), fault);
     if (err == OK)
         err = draft_settings_set(d, &s, fault);
     json_decref(s.pdns);

@@ -88,7 +88,7 @@ void pdns_zone_release(struct pdns_zone *z);
 /* p->zone by p->id. false: the reply says why (404). */
 bool pdns_zone_find(struct pdns *p, const struct api_work *w);
 /* What the list shows, with `all` also what a zone alone shows; without its rrsets. t: a reading transaction. */
-json_t *pdns_zone_object(struct pdns *p, const struct pdns_zone *z, struct source_txn *t, struct view *v, bool all, bool dnssec);
+json_t *pdns_zone_object(struct pdns *p, const struct pdns_zone *z, struct source_txn *t, const struct api_work *w, bool all, bool dnssec);
 /* The serial of its SOA; 0: it has none. */
 uint32_t pdns_serial(const struct pdns_zone *z, struct source_txn *t, struct view *v);
 /* All zones, those with rows first; until visit gives false. */
@@ -110,6 +110,10 @@ MUST_USE enum err pdns_settings_apply(struct zone_settings *s, const json_t *o, 
 bool pdns_keys_exist(struct pdns *p, const struct api_work *w, const json_t *o);
 /* One member of s->pdns; value is taken. ERR_NOMEM. */
 MUST_USE enum err pdns_keep(struct zone_settings *s, const char *member, json_t *value);
+/* A kind of metadata has these values now (NULL: none): what that means for s (pdns_acts.c). ERR_REFUSED: too many. */
+MUST_USE enum err pdns_act(struct zone_settings *s, const char *kind, const json_t *values, struct arena *a, struct fault *fault);
+/* "ADDRESS", "ADDRESS:PORT" or "[ADDRESS]:PORT" as ADDRESS or ADDRESS@PORT. */
+bool pdns_address_read(const char *text, char *out, size_t cap);
 
 /* --- RRsets (pdns_rrsets.c) --------------------------------------------------------------------------------------------- */
 enum pdns_what { PDNS_REPLACE, PDNS_DELETE, PDNS_EXTEND, PDNS_PRUNE };

@@ -27,6 +27,10 @@ enum zone_kind pdns_kind_read(const char *text) { return kinds[kind_of(text)].ou
 const char *pdns_kind_of(const struct zone_settings *s)
 {
     size_t said = kind_of(pdns_string_or(s->pdns, "kind", ""));
+    if (s->catalog != NULL)
+        return "Consumer";
+    if (strcmp(kinds[said].kind, "Consumer") == 0)
+        return "Slave";
     return kinds[said].ours == s->kind ? kinds[said].kind : s->kind == ZONE_SECONDARY ? "Slave" : "Native";
 }
 
@@ -59,7 +63,7 @@ const char *pdns_edit_of(const struct zone_settings *s)
 
 /* --- masters ---------------------------------------------------------------------------------------------------------- */
 /* ADDR, ADDR:PORT or [ADDR]:PORT as ADDR or ADDR@PORT. */
-static bool master_read(const char *text, char *out, size_t cap)
+bool pdns_address_read(const char *text, char *out, size_t cap)
 {
     struct in6_addr any;
     char address[64];
@@ -119,7 +123,7 @@ static enum err apply_masters(struct zone_settings *s, const json_t *list, struc
     for (size_t i = 0; i < n; i++) {
         const char *text = json_string_value(json_array_get(list, i));
         char address[80];
-        if (text == NULL || !master_read(text, address, sizeof address))
+        if (text == NULL || !pdns_address_read(text, address, sizeof address))
             return fault_set(fault, ERR_REFUSED, "Master (%.200s) is not an IP address: Unable to convert presentation address '%.200s'",
                              text != NULL ? text : "", text != NULL ? text : "");
         v[i] = (struct zone_primary){ .address = arena_text(a, address), .tsig = "" };
@@ -155,7 +159,7 @@ static json_t *key_names(const json_t *list)
     return out;
 }
 
-static enum err apply_kept(struct zone_settings *s, const json_t *o)
+static enum err apply_kept(struct zone_settings *s, const json_t *o, struct arena *a, struct fault *fault)
 {
     static const char *const texts[] = { "soa_edit", "soa_edit_api", "catalog" };
     static const char *const lists[] = { "master_tsig_key_ids", "slave_tsig_key_ids" };
@@ -166,6 +170,8 @@ static enum err apply_kept(struct zone_settings *s, const json_t *o)
     for (size_t i = 0; i < sizeof lists / sizeof lists[0] && err == OK; i++)
         if (json_is_array(json_object_get(o, lists[i])))
             err = pdns_keep(s, lists[i], key_names(json_object_get(o, lists[i])));
+    if (err == OK && json_is_array(json_object_get(o, lists[0])))
+        err = pdns_act(s, "TSIG-ALLOW-AXFR", json_object_get(s->pdns, lists[0]), a, fault);
     if (err == OK && json_is_boolean(json_object_get(o, "api_rectify")))
         err = pdns_keep(s, "api_rectify", json_deep_copy(json_object_get(o, "api_rectify")));
     return err;
@@ -179,6 +185,13 @@ static enum err apply_kind(struct zone_settings *s, const json_t *o, const char 
     if (pdns_kind_read(kind) != s->kind)
         return fault_set(fault, ERR_REFUSED, "Kind of zone '%.255s' cannot change between %s and %s: delete and create it", name,
                          pdns_kind_of(s), kinds[kind_of(kind)].kind);
+    bool consumer = strcmp(kinds[kind_of(kind)].kind, "Consumer") == 0;
+    if (consumer && s->catalog == NULL && (s->catalog = json_object()) == NULL)
+        return ERR_NOMEM;
+    if (!consumer) {
+        json_decref(s->catalog);
+        s->catalog = NULL;
+    }
     return pdns_keep(s, "kind", json_string(kinds[kind_of(kind)].kind));
 }
 
@@ -205,7 +218,10 @@ enum err pdns_settings_apply(struct zone_settings *s, const json_t *o, struct by
         return fault_set(fault, ERR_REFUSED, "This server does not sign zones: load '%.255s' signed", name);
     if (pdns_string_or(o, "nsec3param", "")[0] != '\0')
         return fault_set(fault, ERR_REFUSED, "NSEC3PARAM value provided for zone '%.255s', but zone is not DNSSEC secured.", name);
-    if ((err = apply_kind(s, o, name, fault)) != OK || (err = apply_kept(s, o)) != OK)
+    if (s->member_catalog[0] != '\0' && json_is_string(json_object_get(o, "catalog"))
+        && strcmp(json_string_value(json_object_get(o, "catalog")), s->member_catalog) != 0)
+        return fault_set(fault, ERR_REFUSED, "Zone '%.255s' is a member of the catalog zone '%.255s': take it out there", name, s->member_catalog);
+    if ((err = apply_kind(s, o, name, fault)) != OK || (err = apply_kept(s, o, a, fault)) != OK)
         return err;
     if (json_is_array(json_object_get(o, "masters")) && (err = apply_masters(s, json_object_get(o, "masters"), a, fault)) != OK)
         return err;
@@ -251,10 +267,12 @@ static enum err plan_put(void *arg, struct draft *d, struct fault *fault)
     struct pdns *p = arg;
     struct zone_settings s = *draft_settings(d);
     s.pdns = s.pdns != NULL ? json_deep_copy(s.pdns) : NULL;        /* and the others are put back unchanged */
+    (void)json_incref(s.catalog);
     enum err err = pdns_settings_apply(&s, p->c->json, draft_apex(d), draft_arena(d), fault);
     if (err == OK)
         err = draft_settings_set(d, &s, fault);
     json_decref(s.pdns);
+    json_decref(s.catalog);
     return err;
 }
 

@@ -2,6 +2,7 @@
 #include "builder/pdns_parts.h"
 
 #include "base/text.h"
+#include "builder/traces.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -157,7 +158,7 @@ enum api_next pdns_tsigs_post(struct pdns *p, const struct api_work *w)
         err = ERR_EXISTS;
     if (err != ERR_NOTFOUND)
         return not_written(p, t, err, &fault);
-    if ((err = source_tsig_put(t, &k, &fault)) != OK)
+    if ((err = source_tsig_put(t, &k, &fault)) != OK || (err = trace_key(t, &p->c->author, NULL, &k, &fault)) != OK)
         return not_written(p, t, err, &fault);
     err = source_commit(t, &fault);
     return err == OK ? pdns_reply(p, 201, key_object(p, &k, true)) : pdns_failed(p, err, &fault);
@@ -173,11 +174,19 @@ static bool read_over(struct pdns *p, struct tsig_key_row *k)
            && (secret == NULL || read_secret(p, secret, "Can not base64 decode key content '%s'", k));
 }
 
-static enum err rewrite(struct source_txn *t, const struct tsig_key_row *before, const struct tsig_key_row *k, struct fault *fault)
+static enum err rewrite(struct pdns *p, struct source_txn *t, const struct tsig_key_row *before, const struct tsig_key_row *k,
+                        struct fault *fault)
 {
     struct tsig_key_row there;
     enum err err = OK;
-    if (!name_equal(name_bytes(&before->name), name_bytes(&k->name))) {
+    bool renamed = !name_equal(name_bytes(&before->name), name_bytes(&k->name));
+    if (renamed && (err = trace_key(t, &p->c->author, before, NULL, fault)) == OK)
+        err = trace_key(t, &p->c->author, NULL, k, fault);
+    else if (!renamed)
+        err = trace_key(t, &p->c->author, before, k, fault);
+    if (err != OK)
+        return err;
+    if (renamed) {
         if ((err = source_tsig(t, name_bytes(&k->name), &there)) != ERR_NOTFOUND)
             return err == OK ? ERR_EXISTS : err;
         err = source_tsig_del(t, name_bytes(&before->name), fault);
@@ -209,7 +218,7 @@ static enum api_next put_over(struct pdns *p, struct source_txn *t, struct tsig_
         source_abort(t);
         return API_REPLY;
     }
-    enum err err = rewrite(t, &before, k, fault);
+    enum err err = rewrite(p, t, &before, k, fault);
     if (err != OK)
         return not_written(p, t, err, fault);
     err = source_commit(t, fault);
@@ -244,7 +253,8 @@ enum api_next pdns_tsig_delete(struct pdns *p, const struct api_work *w)
         source_abort(t);
         return API_REPLY;
     }
-    if ((err = source_tsig_del(t, name_bytes(&k.name), &fault)) != OK)
+    if ((err = trace_key(t, &p->c->author, &k, NULL, &fault)) != OK
+        || (err = source_tsig_del(t, name_bytes(&k.name), &fault)) != OK)
         return not_written(p, t, err, &fault);
     err = source_commit(t, &fault);
     return err == OK ? pdns_status(p, 204) : pdns_failed(p, err, &fault);

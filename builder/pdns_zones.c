@@ -1,6 +1,7 @@
 /* PowerDNS's API: zones as they are: lists, one zone with its RRsets, export; and what is asked of a zone as a whole. */
 #include "builder/pdns_parts.h"
 
+#include "builder/secondary_board.h"
 #include "builder/zonefile.h"
 
 #include <stdio.h>
@@ -92,20 +93,21 @@ static void put_all(json_t *o, const struct zone_settings *s)
     (void)json_object_set_new(o, "slave_tsig_key_ids", list_or_empty(s, "slave_tsig_key_ids"));
 }
 
-json_t *pdns_zone_object(struct pdns *p, const struct pdns_zone *z, struct source_txn *t, struct view *v, bool all, bool dnssec)
+json_t *pdns_zone_object(struct pdns *p, const struct pdns_zone *z, struct source_txn *t, const struct api_work *w, bool all, bool dnssec)
 {
     const struct zone_settings *s = &z->settings;
     struct bytes apex = name_bytes(&z->row.apex);
     const char *id = pdns_id_of(&p->c->arena, apex), *name = pdns_text_of(&p->c->arena, apex);
-    uint32_t serial = pdns_serial(z, t, v);
+    uint32_t serial = pdns_serial(z, t, w->view);
+    uint64_t checked_s = w->board != NULL && s->kind == ZONE_SECONDARY ? board_checked_s(w->board, apex) : 0;
     char url[3 * NAME_TEXT_MAX + 64];
     if (id == NULL || name == NULL)
         return NULL;
     (void)snprintf(url, sizeof url, PDNS_BASE "/zones/%s", id);
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:o}", "id", id, "url", url, "name", name, "kind",
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:o}", "id", id, "url", url, "name", name, "kind",
                           pdns_kind_of(s), "account", s->account != NULL ? s->account : "", "catalog",
-                          pdns_string_or(s->pdns, "catalog", ""), "serial", (json_int_t)serial, "notified_serial", 0,
-                          "last_check", 0, "masters", pdns_masters_of(s));
+                          s->member_catalog[0] != '\0' ? s->member_catalog : pdns_string_or(s->pdns, "catalog", ""), "serial", (json_int_t)serial, "notified_serial",
+                          (json_int_t)(s->notify.n > 0 ? serial : 0), "last_check", (json_int_t)checked_s, "masters", pdns_masters_of(s));
     if (o != NULL && dnssec) {
         (void)json_object_set_new(o, "dnssec", json_false());
         (void)json_object_set_new(o, "edited_serial", json_integer(serial));
@@ -203,7 +205,7 @@ static bool joins(json_t *last, const json_t *o)
 }
 
 /* A million RRsets are a text of some hundred megabytes, and ten times that as objects: each is written as it comes. */
-struct filling { struct pdns_text *text; json_t *last; uint16_t type; bool failed; };
+struct filling { const atomic_bool *stop; struct pdns_text *text; json_t *last; uint16_t type; bool failed; };
 
 static bool fill_last(struct filling *f)
 {
@@ -227,7 +229,7 @@ static bool on_row(void *arg, const struct row *row)
     bool on = fill_last(f);
     f->last = o;
     f->failed |= o == NULL;
-    return on && o != NULL;
+    return on && o != NULL && !atomic_load(f->stop);
 }
 
 /* Those that ?rrset_name= and, with it, ?rrset_type= ask for. false: the reply says why. */
@@ -250,7 +252,7 @@ static bool read_filter(struct pdns *p, struct name *owner, uint16_t *type)
 static enum err fill(struct pdns *p, const struct api_work *w, json_t *o, const struct name *owner, uint16_t type, struct fault *fault)
 {
     static const char here[] = "\"rrsets\": [";              /* no text in it can have this: its quotes would be escaped */
-    struct filling f = { .text = &p->out, .type = type };
+    struct filling f = { .stop = w->stop, .text = &p->out, .type = type };
     struct source_txn *t = pdns_txn(p, w, fault);
     char *frame = json_object_set_new(o, "rrsets", json_array()) == 0 ? json_dumps(o, JSON_SORT_KEYS) : NULL;
     const char *at = frame != NULL ? strstr(frame, here) : NULL;
@@ -261,6 +263,8 @@ static enum err fill(struct pdns *p, const struct api_work *w, json_t *o, const 
         err = pdns_rows(&p->zone, t, w->view, name_bytes(owner), on_row, &f, fault);
     if (!fill_last(&f) || (err == OK && !pdns_text_add(&p->out, at + sizeof here - 1, strlen(at + sizeof here - 1))))
         err = err == OK ? ERR_NOMEM : err;
+    if (err == OK && atomic_load(w->stop))                  /* it may be cut off */
+        err = ERR_NOTNOW;
     free(frame);
     return err;
 }
@@ -286,7 +290,7 @@ enum api_next pdns_zone_get(struct pdns *p, const struct api_work *w)
     if (!pdns_zone_find(p, w) || !read_choice(p, "rrsets", &rrsets) || !read_filter(p, &owner, &type))
         return API_REPLY;
     int status = p->status != 0 ? p->status : 200;
-    json_t *o = pdns_zone_object(p, &p->zone, pdns_txn(p, w, &fault), w->view, true, true);
+    json_t *o = pdns_zone_object(p, &p->zone, pdns_txn(p, w, &fault), w, true, true);
     if (o == NULL || !rrsets)
         return pdns_reply(p, status, o);
     err = fill(p, w, o, &owner, type, &fault);
@@ -344,7 +348,7 @@ static bool on_zone(void *arg, const struct pdns_zone *z, enum err *err, struct 
 {
     struct listing *l = arg;
     struct source_txn *t = pdns_txn(l->p, l->w, fault);
-    json_t *o = t != NULL ? pdns_zone_object(l->p, z, t, l->w->view, false, l->dnssec) : NULL;
+    json_t *o = t != NULL ? pdns_zone_object(l->p, z, t, l->w, false, l->dnssec) : NULL;
     if (o == NULL || !pdns_text_json(&l->p->out, o))
         *err = t != NULL ? ERR_NOMEM : ERR_STORE;
     json_decref(o);

@@ -37,6 +37,7 @@ static void zone_free(struct policy_zone *z)
     free(z->transfer_acl);
     free(z->transfer_keys);
     free(z->notify);
+    free(z->peers);
     free(z);
 }
 
@@ -169,6 +170,23 @@ static enum err fill_notify(struct policy_zone *z, const struct text_list *l, st
     return OK;
 }
 
+/* Behind fill_notify. */
+static enum err fill_peers(struct policy_zone *z, const struct zone_settings *s, struct fault *fault)
+{
+    size_t n = z->notify_n + s->primaries_n;
+    if (n > 0 && (z->peers = calloc(n, sizeof *z->peers)) == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < z->notify_n; i++)
+        z->peers[z->peers_n++] = z->notify[i].address;
+    for (size_t i = 0; i < s->primaries_n; i++) {
+        struct notify_target t;
+        if (notify_target_parse(s->primaries[i].address, &t) != OK)
+            return fault_set(fault, ERR_BAD, "primaries: %s is no address", s->primaries[i].address);
+        z->peers[z->peers_n++] = t.address;
+    }
+    return OK;
+}
+
 static enum err fill_zone(struct policy_zone *z, const struct zone_row *row, struct arena *a, struct fault *fault)
 {
     struct zone_settings s;
@@ -185,6 +203,8 @@ static enum err fill_zone(struct policy_zone *z, const struct zone_row *row, str
         err = fill_transfer(z, &s.transfer_acl, fault);
     if (err == OK)
         err = fill_notify(z, &s.notify, fault);
+    if (err == OK)
+        err = fill_peers(z, &s, fault);
     settings_release(&s);
     return err;
 }

@@ -24,6 +24,7 @@ struct policy_zone {
     struct net *transfer_acl; size_t transfer_acl_n;    /* networks that may take the zone, and names of keys that may */
     struct name *transfer_keys; size_t transfer_keys_n;
     struct notify_target *notify; size_t notify_n;      /* who is told of changes */
+    struct net *peers; size_t peers_n;  /* the addresses of those, and of primaries */
     struct policy_zone *next;
 };
 

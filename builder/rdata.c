@@ -456,3 +456,23 @@ bool rdata_same(uint16_t type, struct bytes a, struct bytes b)
     }
     return same && !ra.bad && !rb.bad && bytes_equal(rd_take(&ra, rd_left(&ra)), rd_take(&rb, rd_left(&rb)));
 }
+
+void rdata_lower(uint16_t type, struct bytes rdata, struct wr *out)
+{
+    struct rdata_shape shape;
+    size_t start = out->len;
+    wr_bytes(out, rdata);
+    if (out->full || !rrtype_shape(type, &shape))
+        return;
+    struct rd r = rd_over(rdata);
+    (void)rd_take(&r, shape.skip);
+    for (unsigned i = 0; i < shape.strings; i++)
+        (void)rd_take(&r, rd_u8(&r));
+    for (unsigned i = 0; i < shape.names && !r.bad; i++) {
+        struct bytes name;
+        size_t at = rdata.len - rd_left(&r);
+        if (name_read(&r, &name) != OK)
+            return;
+        name_lower(out->buf + start + at, name.len);
+    }
+}

@@ -34,5 +34,7 @@ enum rdata_verdict rdata_wire(uint16_t type, struct bytes rdata);
 MUST_USE enum err rdata_check(uint16_t type, struct bytes rdata, struct fault *why);
 /* Equal RDATA in the sense of RFC 4034 section 6.2: names ignoring case. */
 bool rdata_same(uint16_t type, struct bytes a, struct bytes b);
+/* Appended to out with its names in lower case: the same bytes for all that is equal in that sense. RDATA that rdata_check let pass. */
+void rdata_lower(uint16_t type, struct bytes rdata, struct wr *out);
 
 #endif

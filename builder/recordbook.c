@@ -236,6 +236,7 @@ static const struct source_calls calls = {
     .row = rb_row, .owner = rb_owner, .rows = rb_rows, .row_put = rb_row_put, .sweep = rb_sweep,
     .event_add = rb_event_add, .events = rb_events, .event_done = rb_event_done,
     .mark = rb_mark, .mark_put = rb_mark_put,
+    .history_add = rb_history_add, .history_del = rb_history_del, .history = rb_history,
     .tsig = rb_tsig, .tsig_next = rb_tsig_next, .tsig_put = rb_tsig_put, .tsig_del = rb_tsig_del,
 };
 

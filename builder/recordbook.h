@@ -18,7 +18,7 @@ struct recordbook_options {
 MUST_USE enum err recordbook_open(struct source **out, const struct recordbook_options *o, struct fault *fault);
 
 /* What a book holds, whole and as bytes, for copies of it: each table's entries in order. */
-#define RECORDBOOK_TABLES 7
+#define RECORDBOOK_TABLES 9
 extern const char *const recordbook_tables[RECORDBOOK_TABLES];
 /* t began in a recordbook. Until visit gives false. */
 typedef bool recordbook_visit_fn(void *arg, unsigned table, struct bytes key, struct bytes value);

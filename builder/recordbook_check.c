@@ -6,7 +6,8 @@
 
 #include <assert.h>
 
-const char *const recordbook_tables[RECORDBOOK_TABLES] = { "zones", "rows", "loose", "outbox", "keys", "counters", "secondaries" };
+const char *const recordbook_tables[RECORDBOOK_TABLES] = { "zones", "rows", "loose", "outbox", "keys", "counters", "secondaries",
+                                                               "history", "history.of" };
 static_assert(SETTINGS_ROW_MAX == SETTINGS_TEXT_MAX && TSIG_RIGHTS_MAX == RIGHTS_TEXT_MAX, "one limit each");
 
 static enum err zone_check_entry(struct bytes key, struct bytes value, struct arena *a, struct fault *fault)
@@ -90,6 +91,8 @@ MUST_USE enum err recordbook_entry_check(unsigned table, struct bytes key, struc
     case KEYS: err = key_check(key, value, a, &why); break;
     case COUNTERS: err = counter_check(key, value); break;
     case SECONDARIES: err = secondary_check(key, value); break;
+    case HISTORY: err = rb_history_check(key, value); break;
+    case HISTORY_OF: err = rb_history_of_check(key, value); break;
     default: break;
     }
     if (err == OK || err == ERR_NOMEM)
@@ -130,6 +133,8 @@ const char *recordbook_entry_text(unsigned table, struct bytes key, char *out, s
         (void)snprintf(out, cap, "%s %llu%s", table == LOOSE ? "loose zone id" : "event", (unsigned long long)n,
                        numbered ? "" : " (broken)");
         break;
+    case HISTORY: (void)snprintf(out, cap, "history entry %llu%s", (unsigned long long)n, numbered ? "" : " (broken)"); break;
+    case HISTORY_OF: (void)snprintf(out, cap, "an entry of the history's lists"); break;
     case COUNTERS: (void)snprintf(out, cap, "counter %.*s", (int)(key.len < 20 ? key.len : 20), (const char *)key.ptr); break;
     default: (void)snprintf(out, cap, "table %u of another version", table); break;
     }

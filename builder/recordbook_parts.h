@@ -1,5 +1,5 @@
 /* Inside recordbook*.c only. recordbook.c: life and transactions; _named.c: zones and keys; _rows.c: rows, and those that no zone
- * points to; _outbox.c: events; _check.c: does an entry read? */
+ * points to; _outbox.c: events; _history.c: what happened to settings and keys; _check.c: does an entry read? */
 #ifndef AZOTH_BUILDER_RECORDBOOK_PARTS_H
 #define AZOTH_BUILDER_RECORDBOOK_PARTS_H
 
@@ -12,7 +12,7 @@
 
 /* Counters: format, next zone id, next event, and the mark. Loose: ids that no zone points to; their value says since when.
  * A table's place here is its number in backups: later ones go behind. */
-enum { ZONES, ROWS, LOOSE, OUTBOX, KEYS, COUNTERS, SECONDARIES };
+enum { ZONES, ROWS, LOOSE, OUTBOX, KEYS, COUNTERS, SECONDARIES, HISTORY, HISTORY_OF };
 #define FORMAT 1
 #define LOOSE_FILLING 0         /* given to somebody who writes rows under it */
 #define LOOSE_DROPPED 1         /* its rows are to go */
@@ -20,6 +20,7 @@ enum { ZONES, ROWS, LOOSE, OUTBOX, KEYS, COUNTERS, SECONDARIES };
 #define COUNTER_FORMAT "format"
 #define COUNTER_ID "zone"
 #define COUNTER_EVENT "event"
+#define COUNTER_HISTORY "history"
 #define COUNTER_KEPT "kept"     /* transactions that were kept as bytes: the last one's number */
 #define MARK "mark"             /* epoch and seq, 8 bytes each */
 
@@ -95,6 +96,12 @@ MUST_USE enum err rb_events(struct source_txn *st, uint64_t from, event_visit_fn
 MUST_USE enum err rb_event_done(struct source_txn *st, uint64_t number, struct fault *fault);
 MUST_USE enum err rb_mark(struct source_txn *st, struct source_mark *out);
 MUST_USE enum err rb_mark_put(struct source_txn *st, const struct source_mark *m, struct fault *fault);
+MUST_USE enum err rb_history_add(struct source_txn *st, struct history_row *h, struct fault *fault);
+MUST_USE enum err rb_history_del(struct source_txn *st, uint64_t number, struct fault *fault);
+MUST_USE enum err rb_history(struct source_txn *st, enum history_subject subject, struct bytes name, uint64_t before,
+                             history_visit_fn *visit, void *arg);
+MUST_USE enum err rb_history_check(struct bytes key, struct bytes value);
+MUST_USE enum err rb_history_of_check(struct bytes key, struct bytes value);
 MUST_USE enum err rb_tsig(struct source_txn *st, struct bytes name, struct tsig_key_row *out);
 MUST_USE enum err rb_tsig_next(struct source_txn *st, struct bytes after, struct tsig_key_row *out);
 MUST_USE enum err rb_tsig_put(struct source_txn *st, const struct tsig_key_row *k, struct fault *fault);

@@ -49,6 +49,8 @@ static uint64_t random_below(struct refresh *r, uint64_t n)        /* splitmix64
 }
 
 static uint64_t jittered(struct refresh *r, uint64_t wait_ms) { return wait_ms - random_below(r, wait_ms / 10 + 1); }
+/* Zones that were asked all at once, at a start or when a silent primary came back, would be so ever after. */
+static uint64_t dispersed(struct refresh *r, uint64_t wait_ms) { return wait_ms - random_below(r, wait_ms / 2 + 1); }
 static uint32_t within(uint32_t v, uint32_t least, uint32_t most) { return v < least ? least : v > most ? most : v; }
 static uint64_t less_of(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -94,6 +96,7 @@ MUST_USE enum err refresh_open(struct refresh **out, const struct refresh_limits
         .expire_max_s = or_default(l->expire_max_s, d->expire_max_s), .at_once = or_default(l->at_once, d->at_once),
         .at_once_each = or_default(l->at_once_each, d->at_once_each), .backoff_max_s = or_default(l->backoff_max_s, d->backoff_max_s) };
     r->random = seed;
+    memcpy(r->secret.key, (const uint64_t[]){ seed, ~seed }, sizeof r->secret.key);
     r->bytes = sizeof *r;
     *out = r;
     return OK;
@@ -165,6 +168,7 @@ static void resume(struct refresh *r, struct rzone *z, const struct refresh_kept
     r->expired += z->shown_expired;
     if (z->has_data)
         z->expires_ms = expire_ms > 0 || !z->shown_expired ? now_ms + expire_ms : 0;
+    z->late = next_ms == 0;
     if (!z->has_data || (z->shown_expired && expire_ms == 0))
         next_ms = 0;                            /* nothing to answer with: the limits alone hold it back */
     else if (next_ms == 0 && expire_ms > 0)
@@ -372,6 +376,8 @@ void refresh_notified(struct refresh *r, struct bytes apex, uint32_t primary, bo
         return;
     z->axfr |= axfr;
     hint(r, z, primary, now_ms);
+    for (unsigned i = 0; i < z->n && primary == REFRESH_ANYBODY; i++)
+        z->primaries[i]->until_ms = less_of(z->primaries[i]->until_ms, now_ms);      /* they may have been mended just now */
     if (z->state == RUNNING) {
         /* Of several the one that says the latest serial; one that says none wants a look in any case. */
         if (!z->again || !has_serial || (z->again_has_serial && serial_later(serial, z->again_serial))) {
@@ -384,6 +390,12 @@ void refresh_notified(struct refresh *r, struct bytes apex, uint32_t primary, bo
         uint64_t at_ms = primary == REFRESH_ANYBODY || z->not_before_ms < now_ms ? now_ms : z->not_before_ms;
         wake_at(r, z, less_of(z->next_ms, at_ms));
     }
+    if (primary != REFRESH_ANYBODY || z->n == 0)
+        return;
+    if (z->state == ASLEEP)
+        ask(r, z);
+    if (z->state == IN_LINE)
+        line_first(z);
 }
 
 /* --- how it ended ------------------------------------------------------------------------------------------------------------- */
@@ -425,20 +437,22 @@ static void rest(struct refresh *r, struct rzone *z, uint64_t wait_ms, uint64_t 
     bool again = z->again && (!z->again_has_serial || !z->has_data || serial_later(z->again_serial, z->serial));
     again_drop(r, z);
     z->state = ASLEEP;
-    wake_at(r, z, now_ms + (again || z->axfr ? 0 : jittered(r, wait_ms)));
+    wake_at(r, z, now_ms + (again || z->axfr ? 0 : wait_ms));
 }
 
 static void good(struct refresh *r, struct rzone *z, uint64_t now_ms, uint64_t now_s)
 {
+    uint64_t wait_ms = (uint64_t)(z->has_data ? z->t.refresh_s : z->t.retry_s) * 1000;
+    bool crowd = z->late || z->rounds > 0;
     z->tried = 0;
     z->rounds = z->failures = 0;
-    z->said_no = false;
+    z->said_no = z->late = false;
     z->not_before_ms = 0;
     z->checked_s = now_s;
     z->state_after_ms = 0;
     if (z->has_data)
         z->expires_ms = now_ms + (uint64_t)z->t.expire_s * 1000;
-    rest(r, z, (uint64_t)(z->has_data ? z->t.refresh_s : z->t.retry_s) * 1000, now_ms);
+    rest(r, z, crowd ? dispersed(r, wait_ms) : jittered(r, wait_ms), now_ms);
 }
 
 /* No primary would do. */
@@ -472,6 +486,7 @@ static void bad(struct refresh *r, struct rzone *z, bool silent, uint64_t now_ms
         return;
     }
     z->state = ASLEEP;
+    z->hinted = z->primaries[z->at]->until_ms <= now_ms;       /* its turn, also when it was silent: else it has none as long as the others say no */
     ask(r, z);
 }
 
@@ -550,13 +565,20 @@ MUST_USE enum err refresh_told(struct refresh *r, const struct refresh_todo *tod
 }
 
 /* --- figures -------------------------------------------------------------------------------------------------------------------- */
+/* Behind a primary that is silent all wait until it is heard again, and none but the first is ever told so. */
+static bool is_failing(const struct rzone *z)
+{
+    return z->rounds > 0 || (z->state == IN_LINE && z->primaries[z->at]->failures > 1);
+}
+
 MUST_USE enum err refresh_status(const struct refresh *r, struct bytes apex, uint64_t now_ms, uint64_t now_s,
                                  struct refresh_status *out)
 {
     const struct rzone *z = book_find(r, apex);
     if (z == NULL)
         return ERR_NOTFOUND;
-    *out = (struct refresh_status){ .running = z->state == RUNNING, .waiting = z->state == IN_LINE || z->again,
+    *out = (struct refresh_status){ .failing = is_failing(z), .running = z->state == RUNNING,
+                                    .left_alone = z->state == IN_LINE && z->primaries[z->at]->until_ms > now_ms, .waiting = z->state == IN_LINE || z->again,
                                     .expired = z->shown_expired, .next_in_ms = NEVER, .failures = z->failures,
                                     .primary = z->n > 0 ? z->primaries[z->at]->number : REFRESH_ANYBODY };
     if (z->state == ASLEEP && z->next_ms != NEVER)
@@ -569,4 +591,17 @@ void refresh_figures(const struct refresh *r, struct refresh_figures *out)
 {
     *out = (struct refresh_figures){ .zones = r->zones_n, .waiting = r->waiting + r->again, .questions = r->running[LINE_SOA],
                                      .transfers = r->running[LINE_TRANSFER], .expired = r->expired, .bytes = r->bytes };
+}
+
+void refresh_far(const struct refresh *r, struct refresh_far *out)
+{
+    *out = (struct refresh_far){ .oldest_s = NEVER };
+    for (size_t i = 0; i < r->heap_n; i++) {
+        const struct rzone *z = r->heap[i];
+        out->failing += is_failing(z);
+        if (z->checked_s != 0)
+            out->oldest_s = less_of(out->oldest_s, z->checked_s);
+    }
+    if (out->oldest_s == NEVER)
+        out->oldest_s = 0;
 }

@@ -8,7 +8,8 @@
  * Per zone at most one question or transfer is under way, and what arrives meanwhile makes one more wait. SOA first, always;
  * a transfer only when the primary's serial is later. Waits come from the SOA (refresh, retry, expire) within bounds, those for
  * refresh and retry shortened by a random 0 to 10 %; zones that are overdue at a start are spread over a tenth of their refresh
- * time, those that have nothing to answer with are asked for at once. Limits on transfers at once, over all and to one primary.
+ * time, those that have nothing to answer with are asked for at once. The first wait behind that, or behind failures, is shortened
+ * by up to a half: what came together does not stay together. Limits on transfers at once, over all and to one primary.
  *
  * Primaries in turn: one that says no to a zone (refused, malformed, a bad signature) costs that zone its turn there; one that
  * is silent is left alone by all zones for a while that doubles, and then tried with one question, the others waiting in line.
@@ -56,8 +57,8 @@ void refresh_close(struct refresh *r);
 MUST_USE enum err refresh_zone(struct refresh *r, struct bytes apex, const uint32_t *primaries, size_t n, bool has_data,
                                const struct refresh_timers *t, const struct refresh_kept *kept, uint64_t now_ms, uint64_t now_s);
 void refresh_zone_gone(struct refresh *r, struct bytes apex);
-/* NOTIFY (serial: as it says, has_serial) of this primary, or somebody asked for it (REFRESH_ANYBODY). axfr: all of it, whatever
- * the serial. What says a serial that the zone has already is passed over; what a primary that says no to a zone notifies waits
+/* NOTIFY (serial: as it says, has_serial) of this primary, or somebody asked for it (REFRESH_ANYBODY: silent primaries are tried too).
+ * axfr: all of it, whatever the serial. Somebody goes before all who wait. What says a serial that the zone has already is passed over; what a primary that says no to a zone notifies waits
  * a second, then two, four ... */
 #define REFRESH_ANYBODY UINT32_MAX
 void refresh_notified(struct refresh *r, struct bytes apex, uint32_t primary, bool has_serial, uint32_t serial, bool axfr,
@@ -69,12 +70,16 @@ bool refresh_next(struct refresh *r, uint64_t now_ms, struct refresh_todo *out, 
  * REFRESH_NEWER and REFRESH_CURRENT. kept: what is to be remembered now. ERR_NOTFOUND: the zone went meanwhile. */
 MUST_USE enum err refresh_told(struct refresh *r, const struct refresh_todo *todo, enum refresh_outcome outcome, uint32_t serial,
                                const struct refresh_timers *t, uint64_t now_ms, uint64_t now_s, struct refresh_kept *kept);
-/* primary: that of now or the next time; failures: in a row; next_in_ms: UINT64_MAX when running or waiting in line. */
-struct refresh_status { bool running, waiting, expired; uint64_t next_in_ms; uint32_t primary; unsigned failures; struct refresh_kept kept; };
+/* primary: that of now or the next time; failures: in a row; next_in_ms: UINT64_MAX when running or waiting in line. failing: no primary would
+ * do the last time, or it waits in line for one that has been silent more than once (left_alone: at the moment nobody asks that one). */
+struct refresh_status { bool running, waiting, expired, failing, left_alone; uint64_t next_in_ms; uint32_t primary; unsigned failures; struct refresh_kept kept; };
 MUST_USE enum err refresh_status(const struct refresh *r, struct bytes apex, uint64_t now_ms, uint64_t now_s,
                                  struct refresh_status *out);
 /* waiting: in line, or once more behind what is under way. questions, transfers: under way. bytes: of all memory. */
 struct refresh_figures { size_t zones, waiting, questions, transfers, expired, bytes; };
 void refresh_figures(const struct refresh *r, struct refresh_figures *out);
+/* What takes a look at every zone. oldest_s: when the one that was not checked for the longest was (Unix time), those never checked apart; 0: none. */
+struct refresh_far { uint64_t oldest_s; size_t failing; };
+void refresh_far(const struct refresh *r, struct refresh_far *out);
 
 #endif

@@ -17,7 +17,7 @@ static struct name lower_of(struct bytes apex)
 
 static struct rzone **bucket_of(const struct refresh *r, struct bytes lower)
 {
-    return &r->buckets[bytes_fnv(BYTES_FNV_START, lower) & (r->buckets_n - 1)];
+    return &r->buckets[secret_hash(&r->secret, lower) & (r->buckets_n - 1)];
 }
 
 struct rzone *book_find(const struct refresh *r, struct bytes apex)
@@ -33,7 +33,7 @@ struct rzone *book_find(const struct refresh *r, struct bytes apex)
 
 static enum err buckets_grow(struct refresh *r)
 {
-    struct refresh grown = { .buckets_n = r->buckets_n == 0 ? BUCKETS_MIN : r->buckets_n * 2 };
+    struct refresh grown = { .secret = r->secret, .buckets_n = r->buckets_n == 0 ? BUCKETS_MIN : r->buckets_n * 2 };
     if (r->zones_n < r->buckets_n)
         return OK;
     if ((grown.buckets = calloc(grown.buckets_n, sizeof(struct rzone *))) == NULL)
@@ -230,6 +230,18 @@ void line_leave(struct refresh *r, struct rzone *z)
     z->state = ASLEEP;
     z->next_ms = NEVER;
     heap_moved(r, z);
+}
+
+void line_first(struct rzone *z)
+{
+    struct line *l = &z->primaries[z->at]->line[z->line];
+    if (l->first == z)
+        return;
+    z->lined.prev->lined.next = z->lined.next;
+    *(z->lined.next != NULL ? &z->lined.next->lined.prev : &l->last) = z->lined.prev;
+    z->lined = (struct links){ .next = l->first };
+    l->first->lined.prev = z;
+    l->first = z;
 }
 
 void states_join(struct refresh *r, struct rzone *z)

@@ -3,6 +3,7 @@
 #define AZOTH_BUILDER_REFRESH_PARTS_H
 
 #include "builder/refresh.h"
+#include "builder/secret_hash.h"
 
 #define NEVER UINT64_MAX
 
@@ -37,6 +38,7 @@ struct rzone {
     uint8_t n, at, tried;
     uint8_t state, line;
     bool has_data, shown_expired, state_lined, state_running;
+    bool late;                          /* overdue when it came here, as all others then */
     bool hinted;                        /* ask primaries[at], whatever is thought of it */
     bool said_no;                       /* some primary of this round did */
     bool axfr, running_axfr;
@@ -50,6 +52,7 @@ struct refresh {
     uint64_t random;
     uint64_t tickets;
     struct rzone **buckets; size_t buckets_n, zones_n;
+    struct secret_hash secret;          /* a catalog says which zones there are */
     struct rzone **heap; size_t heap_n, heap_cap;
     struct primary **primaries; size_t primaries_cap, primaries_n;
     struct primary *ring;
@@ -72,6 +75,7 @@ void heap_moved(struct refresh *r, struct rzone *z);       /* behind every chang
 MUST_USE enum err primary_get(struct refresh *r, uint32_t number, struct primary **out);
 void line_join(struct refresh *r, struct rzone *z, unsigned which);         /* behind all others at primaries[at] */
 void line_leave(struct refresh *r, struct rzone *z);
+void line_first(struct rzone *z);                                           /* before all others in its line */
 void states_join(struct refresh *r, struct rzone *z);
 void states_leave(struct refresh *r, struct rzone *z);
 

@@ -1,16 +1,24 @@
 #include "builder/rollback.h"
 
 #include "builder/serial.h"
+#include "builder/settings.h"
 
 #include <inttypes.h>
+
+void rollback_init(struct rollback *r)
+{
+    *r = (struct rollback){ .serial = 0 };
+    difference_init(&r->d);
+    arena_init(&r->arena);
+    zone_init(&r->zone, bytes_of("", 1), "journal");
+}
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 MUST_USE enum err rollback_read(struct rollback *r, struct journal *j, struct view *v, struct bytes apex, uint64_t to,
                                 struct fault *fault)
 {
     struct zone_header h;
-    *r = (struct rollback){ .serial = 0 };
-    difference_init(&r->d);
+    rollback_init(r);
     enum err err = zone_header_get(apex, v, &h);
     if (err != OK)
         return fault_set(fault, err, err == ERR_NOTFOUND ? "no such zone" : "the zone's header cannot be read");
@@ -26,6 +34,99 @@ MUST_USE enum err rollback_read(struct rollback *r, struct journal *j, struct vi
 void rollback_release(struct rollback *r)
 {
     difference_release(&r->d);
+    zone_release(&r->zone);
+    arena_release(&r->arena);
+}
+
+/* --- a zone that was removed -------------------------------------------------------------------------------------- */
+struct removal { struct arena *a; uint64_t to; struct bytes settings; bool there; enum err err; };
+
+/* Newest first: the last removal that is seen is the first one behind `to`. */
+static bool on_trace(void *arg, const struct history_row *h)
+{
+    struct removal *m = arg;
+    if (h->seq < m->to)
+        return false;
+    if (h->after.ptr != NULL)
+        return true;
+    m->settings = arena_copy(m->a, h->before);
+    m->there = true;
+    m->err = m->settings.ptr == NULL ? ERR_NOMEM : OK;
+    return m->err == OK;
+}
+
+/* A zone of before there was a history of settings gets the defaults. */
+static enum err settings_then(struct rollback *r, struct source_txn *t, struct bytes apex, uint64_t to, struct zone_settings *out,
+                              bool *there, struct fault *fault)
+{
+    struct removal m = { .a = &r->arena, .to = to, .settings = bytes_of_text("{\"kind\":\"native\"}") };
+    enum err err = source_history(t, HISTORY_ZONE, apex, UINT64_MAX, on_trace, &m);
+    settings_init(out, ZONE_NATIVE);
+    if (err == OK)
+        err = m.err;
+    if (err != OK)
+        return fault_set(fault, err, "cannot read the history of settings: %s", err_text(err));
+    r->settings = m.settings;
+    *there = m.there;
+    return settings_read(m.settings, &r->arena, out, fault);
+}
+
+static bool on_last(void *arg, const struct journal_entry *e)
+{
+    *(uint32_t *)arg = e->serial_before;
+    return false;
+}
+
+static enum err add_rrset(struct zone *z, const struct rrset_change *c)
+{
+    enum err err = OK;
+    for (size_t i = 0; i < c->before.n && err == OK; i++)
+        err = zone_add(z, c->owner, c->type, c->before.ttl, c->before.rdata[i], 0);
+    return err;
+}
+
+/* Behind all serials that secondaries may have seen. */
+static enum err move_serial(struct rollback *r, struct journal *j, enum serial_policy policy, uint64_t now_s, struct fault *fault)
+{
+    uint32_t last = 0;
+    enum err err = journal_walk_back(j, name_bytes(&r->zone.apex), 0, UINT64_MAX, on_last, &last, fault);
+    for (size_t i = 0; i < r->zone.n && err == OK && policy != SERIAL_KEEP; i++)
+        if (r->zone.rr[i].type == TYPE_SOA)
+            err = soa_serial_put((uint8_t *)(uintptr_t)r->zone.rr[i].rdata.ptr, r->zone.rr[i].rdata.len, serial_next(policy, last, now_s));
+    return err;
+}
+
+static enum err records_then(struct rollback *r, struct journal *j, struct bytes apex, uint64_t to, struct fault *fault)
+{
+    bool soa = false;
+    enum err err = journal_difference(j, apex, to, 0, ROLLBACK_ZONE_MOST, &r->d, fault);
+    if (err != OK)
+        return err;
+    if (r->d.cut)
+        return fault_set(fault, ERR_LIMIT, "the zone had more than %d RRsets then", ROLLBACK_ZONE_MOST);
+    for (size_t i = 0; i < r->d.n && err == OK; i++) {
+        soa |= r->d.v[i].type == TYPE_SOA && r->d.v[i].before.n > 0;
+        err = add_rrset(&r->zone, &r->d.v[i]);
+    }
+    return err != OK || soa ? err : fault_set(fault, ERR_NOTFOUND, "no such zone, and none that was removed behind seq %" PRIu64, to);
+}
+
+MUST_USE enum err rollback_removed(struct rollback *r, struct journal *j, struct source_txn *t, struct bytes apex, uint64_t to,
+                                   uint64_t now_s, struct fault *fault)
+{
+    struct zone_settings s;
+    bool there = false;
+    rollback_init(r);
+    zone_release(&r->zone);
+    zone_init(&r->zone, apex, "journal");
+    enum err err = settings_then(r, t, apex, to, &s, &there, fault);
+    bool elsewhere = err == OK && there && s.kind == ZONE_SECONDARY;       /* its primary has the data */
+    if (err == OK && !elsewhere)
+        err = records_then(r, j, apex, to, fault);
+    if (err == OK && !elsewhere)
+        err = move_serial(r, j, s.serial, now_s, fault);
+    settings_release(&s);
+    return err;
 }
 
 /* --- the plan ----------------------------------------------------------------------------------------------------- */

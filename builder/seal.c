@@ -21,6 +21,17 @@ uint16_t seal_open(struct seal *s, struct policies *k, struct bytes msg, size_t 
     return s->verdict == TSIG_GOOD ? RCODE_NOERROR : s->verdict == TSIG_MALFORMED ? RCODE_FORMERR : RCODE_NOTAUTH;
 }
 
+const char *seal_text(const struct seal *s)
+{
+    switch (s->verdict) {
+    case TSIG_UNKNOWN: return s->key == NULL ? "no such key (BADKEY)" : "the key has another algorithm (BADKEY)";
+    case TSIG_FORGED: return "the MAC is not that of the key's secret (BADSIG)";
+    case TSIG_LATE: return "signed too long ago, or the clocks differ (BADTIME)";
+    case TSIG_SHORT_MAC: return "the MAC is too short (BADTRUNC)";
+    default: return "its TSIG is not good";
+    }
+}
+
 void seal_release(struct seal *s)
 {
     tsig_close(s->chain);

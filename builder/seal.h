@@ -15,6 +15,7 @@ struct seal {
  * (*fault says why). seal_release in any case. */
 MUST_USE uint16_t seal_open(struct seal *s, struct policies *k, struct bytes msg, size_t at, uint64_t now_s, struct fault *fault);
 void seal_release(struct seal *s);
+const char *seal_text(const struct seal *s);        /* why its TSIG is not good, for the log */
 /* What seal_sign appends at most. */
 size_t seal_room(const struct seal *s);
 /* Appends the reply's TSIG, signed or not as the verdict asks. ERR_NOSPACE, ERR_NOMEM. */

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "builder/queue.h"
 
-#include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,10 @@
 
 #define TICK_US 250000
 #define KEPT_TICKS 4
+#define TIME_MS 3600000
+#define FAR_TICKS 8
+#define FAR_TICKS_MANY 80
+#define MANY_ZONES 20000
 
 static void pump(struct secondary *s);
 
@@ -55,7 +58,7 @@ static void kept_flush(struct secondary *s)
     s->kept = NULL;
     s->kept_n = s->kept_cap = 0;
     if (queue_push(s->o.queue, &(struct job){ batch_write, batch_drop, b }, 0) != OK)
-        batch_drop(b);
+        batch_write(b);                         /* the core ends: the last ones are written here */
 }
 
 static void kept_note(struct secondary *s, const struct name *apex, const struct refresh_kept *k)
@@ -118,36 +121,6 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
 }
 
 /* --- ends ----------------------------------------------------------------------------------------------------------------------- */
-static void count(struct secondary *s, const struct secondary_job *j, enum refresh_outcome outcome)
-{
-    stat_count *c = outcome == REFRESH_SILENT ? &s->silent : j->todo.what == REFRESH_SOA ? outcome == REFRESH_FAILED ? &s->answers_bad : NULL
-                  : j->todo.what == REFRESH_EXPIRE ? outcome == REFRESH_DONE ? &s->expired : NULL
-                  : j->todo.what == REFRESH_REVIVE ? outcome == REFRESH_DONE ? &s->revived : NULL
-                  : outcome == REFRESH_FAILED ? &s->failed : outcome == REFRESH_CURRENT ? &s->current
-                  : xfrin_is_whole(j->x) ? &s->whole : &s->steps;
-    if (c != NULL)
-        stat_add(c, 1);
-}
-
-static void tell(const struct secondary_job *j, enum refresh_outcome outcome, uint32_t serial, const char *why)
-{
-    static const char *const what[] = { [REFRESH_SOA] = "soa", [REFRESH_TRANSFER] = "transfer", [REFRESH_EXPIRE] = "expire", [REFRESH_REVIVE] = "revive" };
-    char name[NAME_TEXT_MAX], quoted[700];
-    const char *zone = name_text(name, sizeof name, name_bytes(&j->todo.apex));
-    bool asks = j->todo.what == REFRESH_SOA || j->todo.what == REFRESH_TRANSFER;
-    const char *primary = asks ? j->s->primaries[j->todo.primary].text : "-";
-    if (why != NULL)
-        log_warn("secondary.failed", "zone=%s what=%s primary=%s err=%s", zone, what[j->todo.what], primary, log_quote(quoted, sizeof quoted, why));
-    else if (j->todo.what == REFRESH_TRANSFER && outcome == REFRESH_DONE)
-        log_info("secondary.transfer", "zone=%s primary=%s from=%" PRIu32 " to=%" PRIu32 " kind=%s messages=%" PRIu64 " bytes=%" PRIu64 " seq=%" PRIu64 " ms=%" PRIu64,
-                 zone, primary, j->has_soa ? j->from : 0, serial, xfrin_is_whole(j->x) ? "whole" : "steps", xfrin_messages(j->x), xfrin_bytes(j->x),
-                 j->change.result.seq, clock_mono_ms() - j->begun_ms);
-    else if (j->todo.what == REFRESH_EXPIRE)
-        log_warn("secondary.expired", "zone=%s next=\"SERVFAIL until a primary is heard\"", zone);
-    else if (j->todo.what == REFRESH_REVIVE)
-        log_info("secondary.revived", "zone=%s", zone);
-}
-
 static void job_free(struct secondary_job *j)
 {
     struct secondary *s = j->s;
@@ -169,9 +142,19 @@ void secondary_end(struct secondary_job *j, enum refresh_outcome outcome, uint32
     uint32_t live;
     bool has = outcome == REFRESH_DONE && j->todo.what == REFRESH_TRANSFER
                && secondary_soa(s, name_bytes(&j->todo.apex), rdata, sizeof rdata, &len, &live, &t);
-    count(s, j, outcome);
-    tell(j, outcome, serial, why);
-    if (refresh_told(s->refresh, &j->todo, outcome, serial, has ? &t : NULL, clock_mono_ms(), clock_wall_ms() / 1000, &kept) == OK)
+    uint64_t now_ms = clock_mono_ms(), now_s = clock_wall_ms() / 1000;
+    enum board_turn turn = BOARD_SAME;
+    secondary_count(s, j, outcome);
+    board_hold(s->o.board);
+    bool is_news = secondary_note(j, outcome, serial, why);
+    bool known = refresh_told(s->refresh, &j->todo, outcome, serial, has ? &t : NULL, now_ms, now_s, &kept) == OK;
+    if (known && (j->todo.what == REFRESH_SOA || j->todo.what == REFRESH_TRANSFER))
+        turn = board_ended(s->o.board, name_bytes(&j->todo.apex), now_ms, now_s);
+    board_let(s->o.board);
+    secondary_tell(j, outcome, serial, why, is_news, turn);
+    if (has)
+        catalogs_changed(s->o.catalogs, name_bytes(&j->todo.apex));
+    if (known)
         kept_note(s, &j->todo.apex, &kept);
     job_free(j);
     if (!s->stopping)
@@ -184,7 +167,9 @@ static void job_start(struct secondary *s, const struct refresh_todo *todo)
     struct secondary_job *j = calloc(1, sizeof *j);
     struct refresh_kept kept;
     if (j == NULL) {                            /* tried again when its time comes */
+        board_hold(s->o.board);
         enum err err = refresh_told(s->refresh, todo, REFRESH_FAILED, 0, NULL, clock_mono_ms(), clock_wall_ms() / 1000, &kept);
+        board_let(s->o.board);
         log_error("secondary", "err=\"%s\"", err_text(err == OK ? ERR_NOMEM : err));
         return;
     }
@@ -208,24 +193,28 @@ static void job_start(struct secondary *s, const struct refresh_todo *todo)
     secondary_put(j);
 }
 
+static bool next(struct secondary *s, struct refresh_todo *todo, uint64_t *wait_ms)
+{
+    board_hold(s->o.board);
+    bool some = refresh_next(s->refresh, clock_mono_ms(), todo, wait_ms);
+    if (some && (todo->what == REFRESH_SOA || todo->what == REFRESH_TRANSFER))
+        board_begins(s->o.board, name_bytes(&todo->apex));
+    board_let(s->o.board);
+    return some;
+}
+
 static void pump(struct secondary *s)
 {
     struct refresh_todo todo;
-    struct refresh_figures f;
     uint64_t wait;
     if (s->stopping)
         return;
-    while (refresh_next(s->refresh, clock_mono_ms(), &todo, &wait))
+    while (next(s, &todo, &wait))
         job_start(s, &todo);
     wait = wait < 60000 ? wait : 60000;
     struct timeval tv = { (time_t)(wait / 1000), (suseconds_t)(wait % 1000 * 1000) };
     (void)event_add(s->timer, &tv);
-    refresh_figures(s->refresh, &f);
-    stat_set(&s->zones_now, f.zones);
-    stat_set(&s->waiting_now, f.waiting);
-    stat_set(&s->transfers_now, f.transfers);
-    stat_set(&s->expired_now, f.expired);
-    stat_set(&s->bytes_now, f.bytes);
+    secondary_look(s);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -243,19 +232,28 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     secondary_read_zones(s);
     if (++s->ticks % KEPT_TICKS == 0)
         kept_flush(s);
+    if (s->ticks % (s->zones_n < MANY_ZONES ? FAR_TICKS : FAR_TICKS_MANY) == 1)
+        secondary_look_far(s);
     if (view_is_stale(s->view) && view_begin(s->view) == OK)
         view_end(s->view);                      /* lets go of a generation that was compacted away */
     pump(s);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------------------ */
-/* An eighth of the machine's memory goes into zones that nobody has judged yet, at most. */
-static uint64_t bytes_max(void)
+/* Zones that nobody has judged yet. */
+static uint64_t memory_default(void)
 {
-    const uint64_t least = (uint64_t)64 << 20;
+    const uint64_t least = (uint64_t)256 << 20;
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    uint64_t part = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 32 : 0;
+    uint64_t part = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 8 : 0;
     return part > least ? part : least;
+}
+
+static void limits_complete(struct secondary_limits *l)
+{
+    l->memory = l->memory != 0 ? l->memory : memory_default();
+    l->time_ms = l->time_ms != 0 ? l->time_ms : TIME_MS;
+    l->each.steps = l->each.steps != 0 ? l->each.steps : XFRIN_STEPS;
 }
 
 MUST_USE enum err secondary_open(struct secondary **out, const struct secondary_options *o, struct fault *fault)
@@ -266,14 +264,18 @@ MUST_USE enum err secondary_open(struct secondary **out, const struct secondary_
     if (s == NULL)
         return ERR_NOMEM;
     s->o = *o;
-    s->bytes_max = bytes_max();
+    limits_complete(&s->o.transfers);
     (void)pthread_mutex_init(&s->lock, NULL);
     s->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enum err err = s->bell_fd < 0 || RAND_bytes((unsigned char *)&seed, sizeof seed) != 1 ? ERR_NOMEM : view_open(o->store, &s->view, fault);
     if (err == OK)
         err = refresh_open(&s->refresh, &o->limits, seed);
-    if (err == OK)
+    if (err == OK) {
+        board_hold(o->board);
+        board_scheduler(o->board, s->refresh);
+        board_let(o->board);
         err = policies_open(&s->policies, o->source);
+    }
     if (err == OK && ((s->timer = evtimer_new(o->base, on_timer, s)) == NULL
                       || (s->bell = event_new(o->base, s->bell_fd, EV_READ | EV_PERSIST, on_bell, s)) == NULL
                       || (s->tick = event_new(o->base, -1, EV_PERSIST, on_tick, s)) == NULL || event_add(s->bell, NULL) != 0
@@ -299,6 +301,7 @@ void secondary_stop(struct secondary *s)
         if (!j->putting)
             job_free(j);
     }
+    kept_flush(s);
 }
 
 static void event_drop(struct event *e)
@@ -319,6 +322,9 @@ void secondary_close(struct secondary *s)
     event_drop(s->bell);
     if (s->bell_fd >= 0)
         (void)close(s->bell_fd);
+    board_hold(s->o.board);
+    board_scheduler(s->o.board, NULL);
+    board_let(s->o.board);
     secondary_drop_zones(s);
     refresh_close(s->refresh);
     policies_close(s->policies);
@@ -326,30 +332,4 @@ void secondary_close(struct secondary *s)
     (void)pthread_mutex_destroy(&s->lock);
     free(s->kept);
     free(s);
-}
-
-void secondary_metrics(const struct secondary *s, struct stat_page *p)
-{
-    static const char transfers[] = "azoth_core_secondary_transfers_total";
-    const struct { const char *name, *kind, *help; const stat_count *v; } rows[] = {
-        { "azoth_core_secondary_questions_total", "counter", "SOA questions to primaries", &s->questions },
-        { "azoth_core_secondary_bad_answers_total", "counter", "SOA questions with an answer that would not do", &s->answers_bad },
-        { "azoth_core_secondary_silent_total", "counter", "questions and transfers that had no answer", &s->silent },
-        { "azoth_core_secondary_expired_total", "counter", "zones that expired", &s->expired },
-        { "azoth_core_secondary_revived_total", "counter", "expired zones that came back", &s->revived },
-        { "azoth_core_secondary_zones", "gauge", "secondary zones", &s->zones_now },
-        { "azoth_core_secondary_zones_waiting", "gauge", "secondary zones that wait for their turn at a primary", &s->waiting_now },
-        { "azoth_core_secondary_zones_expired", "gauge", "secondary zones that are expired", &s->expired_now },
-        { "azoth_core_secondary_transfers_running", "gauge", "transfers under way", &s->transfers_now },
-        { "azoth_core_secondary_scheduler_bytes", "gauge", "memory of the scheduler", &s->bytes_now },
-    };
-    stat_head(p, transfers, "counter", "transfers of zones by outcome");
-    stat_value(p, transfers, "outcome=\"whole\"", stat_get(&s->whole));
-    stat_value(p, transfers, "outcome=\"steps\"", stat_get(&s->steps));
-    stat_value(p, transfers, "outcome=\"current\"", stat_get(&s->current));
-    stat_value(p, transfers, "outcome=\"failed\"", stat_get(&s->failed));
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        stat_head(p, rows[i].name, rows[i].kind, rows[i].help);
-        stat_value(p, rows[i].name, NULL, stat_get(rows[i].v));
-    }
 }

@@ -55,6 +55,12 @@ static enum err primary_number(struct secondary *s, const struct zone_primary *p
         s->primaries = grown;
         s->primaries_cap = cap;
     }
+    char tsig[NAME_TEXT_MAX];
+    board_hold(s->o.board);
+    err = board_primary(s->o.board, (uint32_t)s->primaries_n, read.text, read.key.len > 0 ? name_text(tsig, sizeof tsig, name_bytes(&read.key)) : "");
+    board_let(s->o.board);
+    if (err != OK)
+        return err;
     *out = (uint32_t)s->primaries_n;
     s->primaries[s->primaries_n++] = read;
     return OK;
@@ -132,7 +138,12 @@ static enum err zone_schedule(struct secondary *s, struct source_txn *t, const s
         kept = (struct refresh_kept){ .serial = 0 };            /* as if it were new here */
     kept.serial = serial;
     kept.expired = has && is_expired(s, apex);
-    return refresh_zone(s->refresh, apex, z->primaries, z->n, has, has ? &timers : NULL, &kept, clock_mono_ms(), clock_wall_ms() / 1000);
+    board_hold(s->o.board);
+    err = board_zone(s->o.board, apex, z->primaries, z->n);
+    if (err == OK)
+        err = refresh_zone(s->refresh, apex, z->primaries, z->n, has, has ? &timers : NULL, &kept, clock_mono_ms(), clock_wall_ms() / 1000);
+    board_let(s->o.board);
+    return err;
 }
 
 /* A zone that is new or has other settings. *out NULL: no secondary. */
@@ -185,9 +196,17 @@ static enum err list_add(struct reading *l, struct secondary_zone *z)
     return OK;
 }
 
+static void unschedule(struct secondary *s, struct bytes apex)
+{
+    board_hold(s->o.board);
+    refresh_zone_gone(s->refresh, apex);
+    board_zone_gone(s->o.board, apex);
+    board_let(s->o.board);
+}
+
 static void zone_gone(struct secondary *s, size_t i)
 {
-    refresh_zone_gone(s->refresh, bytes_of(s->zones[i]->apex, s->zones[i]->apex_len));
+    unschedule(s, bytes_of(s->zones[i]->apex, s->zones[i]->apex_len));
     zone_free(s->zones[i]);
     s->zones[i] = NULL;
 }
@@ -255,7 +274,7 @@ void secondary_read_zones(struct secondary *s)
     while (err != OK && l.old < s->zones_n) {                   /* those behind stay as they were */
         struct secondary_zone *z = s->zones[l.old++];
         if (z != NULL && list_add(&l, z) != OK) {
-            refresh_zone_gone(s->refresh, bytes_of(z->apex, z->apex_len));
+            unschedule(s, bytes_of(z->apex, z->apex_len));
             zone_free(z);
         }
     }
@@ -276,7 +295,7 @@ void secondary_drop_zones(struct secondary *s)
 }
 
 /* --- NOTIFY ------------------------------------------------------------------------------------------------------------------- */
-static const struct secondary_zone *find(const struct secondary *s, struct bytes apex)
+struct secondary_zone *secondary_find(struct secondary *s, struct bytes apex)
 {
     size_t lo = 0, hi = s->zones_n;
     while (lo < hi) {
@@ -289,21 +308,26 @@ static const struct secondary_zone *find(const struct secondary *s, struct bytes
     return NULL;
 }
 
-void secondary_wanted(struct secondary *s, struct bytes apex, bool all)
+void secondary_wanted(struct secondary *s, struct bytes apex, bool all, uint64_t ticket)
 {
+    board_hold(s->o.board);
+    board_wanted(s->o.board, apex, ticket);
     refresh_notified(s->refresh, apex, REFRESH_ANYBODY, false, 0, all, clock_mono_ms());
+    board_let(s->o.board);
     event_active(s->timer, EV_TIMEOUT, 0);
 }
 
 bool secondary_notified(struct secondary *s, struct bytes apex, struct bytes client, struct bytes key, bool has_serial, uint32_t serial)
 {
-    const struct secondary_zone *z = find(s, apex);
+    const struct secondary_zone *z = secondary_find(s, apex);
     for (unsigned i = 0; z != NULL && i < z->n; i++) {
         const struct secondary_primary *p = &s->primaries[z->primaries[i]];
         bool same_key = key.len > 0 && name_equal(key, name_bytes(&p->key));
         if (!same_key && !net_has(&p->host, net_plain(client)))
             continue;
+        board_hold(s->o.board);
         refresh_notified(s->refresh, apex, z->primaries[i], has_serial, serial, false, clock_mono_ms());
+        board_let(s->o.board);
         event_active(s->timer, EV_TIMEOUT, 0);
         return true;
     }

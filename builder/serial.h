@@ -9,7 +9,7 @@ enum serial_policy {
     SERIAL_INCREMENT,           /* one more; 0 is left out */
     SERIAL_UNIXTIME,            /* the time, or one more when that is not later */
     SERIAL_DATE,                /* YYYYMMDDnn in UTC, or one more when that is not later */
-    SERIAL_KEEP,                /* as the change says: for those who count elsewhere */
+    SERIAL_KEEP,                /* as the change says: for those who count elsewhere; UPDATE counts on (RFC 2136 section 3.6) */
 };
 extern const char *const serial_policy_names[4];        /* increment, unixtime, date, keep */
 

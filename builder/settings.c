@@ -10,6 +10,7 @@ const char *const zone_kind_names[4] = { "", "file", "native", "secondary" };
 #define KEY_PREFIX "key:"
 #define PORT_MAX 65535
 #define ADDRESS_TEXT_MAX 64
+#define GROUP_MAX 255           /* of a TXT record's string */
 
 struct reading {
     struct zone_settings *s;
@@ -20,14 +21,22 @@ struct reading {
 
 void settings_init(struct zone_settings *s, enum zone_kind kind)
 {
-    *s = (struct zone_settings){ .kind = kind, .serial = SERIAL_INCREMENT, .account = "" };
+    *s = (struct zone_settings){ .kind = kind, .serial = SERIAL_INCREMENT, .account = "", .member_catalog = "", .member_id = "" };
 }
 
 void settings_release(struct zone_settings *s)
 {
     json_decref(s->pdns);
     json_decref(s->unknown);
-    s->pdns = s->unknown = NULL;
+    json_decref(s->catalog);
+    s->pdns = s->unknown = s->catalog = NULL;
+}
+
+void settings_hold(const struct zone_settings *s)
+{
+    (void)json_incref(s->pdns);
+    (void)json_incref(s->unknown);
+    (void)json_incref(s->catalog);
 }
 
 static enum err wrong(const struct reading *r, const char *want)
@@ -119,6 +128,26 @@ static enum err take_address(struct reading *r, const char *text, const char **o
     return take_text(r, text, out);
 }
 
+/* ADDRESS[@PORT], and the key that signs behind it. */
+static enum err take_target(struct reading *r, const char *text, const char **out)
+{
+    char address[ADDRESS_TEXT_MAX], whole[ADDRESS_TEXT_MAX + sizeof KEY_PREFIX + NAME_TEXT_MAX];
+    const char *key = strstr(text, " " KEY_PREFIX);
+    size_t len = key == NULL ? strlen(text) : (size_t)(key - text);
+    (void)snprintf(address, sizeof address, "%.*s", len < sizeof address ? (int)len : 0, text);
+    if (!is_address(address))
+        return fault_set(r->fault, ERR_BAD, "%s: \"%.100s\" is neither ADDRESS nor ADDRESS@PORT, alone or with \" key:NAME\" behind it",
+                         r->member, text);
+    if (key == NULL)
+        return take_text(r, text, out);
+    const char *name;
+    enum err err = take_key_name(r, KEY_PREFIX, key + 1 + strlen(KEY_PREFIX), &name);
+    if (err != OK)
+        return err;
+    (void)snprintf(whole, sizeof whole, "%s %s", address, name);
+    return take_text(r, whole, out);
+}
+
 static enum err list_check(struct reading *r, const json_t *v)
 {
     if (!json_is_array(v))
@@ -199,7 +228,7 @@ static enum err take_texts(struct reading *r, const json_t *v, element_fn *take,
     return OK;
 }
 static enum err take_update_acl(struct reading *r, const json_t *v) { return take_texts(r, v, take_network, &r->s->update_acl); }
-static enum err take_notify(struct reading *r, const json_t *v) { return take_texts(r, v, take_address, &r->s->notify); }
+static enum err take_notify(struct reading *r, const json_t *v) { return take_texts(r, v, take_target, &r->s->notify); }
 static enum err take_transfer_acl(struct reading *r, const json_t *v) { return take_texts(r, v, take_peer, &r->s->transfer_acl); }
 
 static enum err take_primary(struct reading *r, const json_t *v, struct zone_primary *out)
@@ -232,6 +261,72 @@ static enum err take_primaries(struct reading *r, const json_t *v)
     return OK;
 }
 
+/* --- catalogs --------------------------------------------------------------------------------------------------------- */
+typedef enum err take_fn(struct reading *r, const json_t *v);
+static const struct { const char *name; take_fn *take; } peers[] = {
+    { "primaries", take_primaries }, { "notify", take_notify }, { "transfer_acl", take_transfer_acl },
+};
+
+/* Those of the object's members that say who is asked, told, let in. groups: may be among them. */
+static enum err take_peers(struct reading *r, const json_t *o, bool groups)
+{
+    const char *member = r->member;
+    size_t known = groups && json_object_get(o, "groups") != NULL;
+    enum err err = OK;
+    if (!json_is_object(o))
+        return wrong(r, "an object is wanted");
+    for (size_t i = 0; i < sizeof peers / sizeof peers[0] && err == OK; i++) {
+        const json_t *v = json_object_get(o, peers[i].name);
+        known += v != NULL;
+        r->member = peers[i].name;
+        if (v != NULL)
+            err = peers[i].take(r, v);
+    }
+    r->member = member;
+    if (err == OK && json_object_size(o) != known)
+        err = wrong(r, groups ? "only primaries, notify, transfer_acl and groups are known" : "a group has primaries, notify and transfer_acl only");
+    return err;
+}
+
+static enum err check_groups(struct reading *r, const json_t *groups)
+{
+    const char *name;
+    json_t *v;
+    enum err err = groups == NULL || json_is_object(groups) ? OK : wrong(r, "groups: an object is wanted");
+    json_object_foreach((json_t *)(uintptr_t)groups, name, v)
+        if (err == OK)
+            err = name[0] == '\0' || strlen(name) > GROUP_MAX ? wrong(r, "a group's name has 1 to 255 bytes") : take_peers(r, v, false);
+    return err;
+}
+
+static enum err take_catalog(struct reading *r, const json_t *v)
+{
+    struct zone_settings tried;
+    struct reading in = { .s = &tried, .a = r->a, .fault = r->fault, .member = r->member };
+    json_t *copy = NULL;
+    bool none = v == NULL || json_is_false(v);
+    settings_init(&tried, ZONE_SECONDARY);
+    enum err err = none || json_is_true(v) ? OK : take_peers(&in, v, true);
+    if (err == OK && !none && !json_is_true(v))
+        err = check_groups(&in, json_object_get(v, "groups"));
+    if (err == OK && !none && (copy = json_is_true(v) ? json_object() : json_deep_copy(v)) == NULL)
+        err = ERR_NOMEM;
+    if (err != OK)
+        return err;
+    json_decref(r->s->catalog);
+    r->s->catalog = copy;
+    return OK;
+}
+
+static enum err take_member_of(struct reading *r, const json_t *v)
+{
+    const char *catalog = text_of(json_object_get(v, "catalog")), *id = text_of(json_object_get(v, "id"));
+    if (catalog == NULL || id == NULL)
+        return wrong(r, "{\"catalog\", \"id\"} is wanted");
+    enum err err = take_text(r, catalog, &r->s->member_catalog);
+    return err == OK ? take_text(r, id, &r->s->member_id) : err;
+}
+
 static enum err take_pdns(struct reading *r, const json_t *v)
 {
     if (v != NULL && !json_is_object(v))
@@ -262,6 +357,7 @@ static const struct member {
     { "kind", take_kind, false }, { "serial_policy", take_serial, false }, { "guard", take_guard, false },
     { "account", take_account, false }, { "update_acl", take_update_acl, false }, { "primaries", take_primaries, false },
     { "notify", take_notify, false }, { "transfer_acl", take_transfer_acl, false }, { "pdns", take_pdns, false },
+    { "catalog", take_catalog, false }, { "member_of", take_member_of, true },
     { "created", take_created, true }, { "edited", take_edited, true },
 };
 
@@ -366,6 +462,10 @@ static size_t put_members(json_t *o, const struct zone_settings *s, bool all)
     PUT(s->created_s > 0, "created", json_integer((json_int_t)s->created_s));
     PUT(s->edited_s > 0, "edited", json_integer((json_int_t)s->edited_s));
 #undef PUT
+    if (s->catalog != NULL)
+        (void)(n++, json_object_set(o, "catalog", s->catalog));
+    if (s->member_catalog[0] != '\0')
+        (void)(n++, json_object_set_new(o, "member_of", json_pack("{s:s,s:s}", "catalog", s->member_catalog, "id", s->member_id)));
     if (s->pdns != NULL)
         (void)(n++, json_object_set(o, "pdns", s->pdns));
     return n;

@@ -104,6 +104,21 @@ MUST_USE enum err source_mark_put(struct source_txn *t, const struct source_mark
     return t->calls->mark_put(t, m, fault);
 }
 
+/* --- history ------------------------------------------------------------------------------------------------------- */
+MUST_USE enum err source_history_add(struct source_txn *t, struct history_row *h, struct fault *fault)
+{
+    return t->calls->history_add(t, h, fault);
+}
+MUST_USE enum err source_history_del(struct source_txn *t, uint64_t number, struct fault *fault)
+{
+    return t->calls->history_del(t, number, fault);
+}
+MUST_USE enum err source_history(struct source_txn *t, enum history_subject subject, struct bytes name, uint64_t before,
+                                 history_visit_fn *visit, void *arg)
+{
+    return t->calls->history(t, subject, name, before, visit, arg);
+}
+
 /* --- TSIG keys ----------------------------------------------------------------------------------------------------- */
 MUST_USE enum err source_tsig(struct source_txn *t, struct bytes name, struct tsig_key_row *out)
 {

@@ -6,6 +6,7 @@
  *
  *     zones    apex ─► id, settings                     rows    zone id, owner, type, covers ─► TTL, records, comments
  *     keys     name ─► algorithm, secret, rights        outbox  number ─► zone, what is to be built, by whom
+ *     history  number ─► what happened to a zone's settings or to a key, and who did it
  *     secondaries  apex ─► when it was asked for, when it expires
  *
  * A zone's rows hang on its id, which is never used twice: a whole zone is written under a fresh id beside the old rows,
@@ -119,6 +120,27 @@ MUST_USE enum err source_event_done(struct source_txn *t, uint64_t number, struc
 struct source_mark { uint64_t epoch, seq; };
 MUST_USE enum err source_mark(struct source_txn *t, struct source_mark *out);          /* ERR_NOTFOUND: never set */
 MUST_USE enum err source_mark_put(struct source_txn *t, const struct source_mark *m, struct fault *fault);
+
+/* --- history of settings and keys ------------------------------------------------------------------------------------ */
+#define HISTORY_MOST 200000             /* entries that are kept, of all zones and keys together; the oldest go first */
+enum history_subject { HISTORY_ZONE = 1, HISTORY_KEY };
+struct history_row {
+    uint64_t number;                    /* ascending in order of the changes; given by source_history_add */
+    enum history_subject subject;
+    struct name name;                   /* of the zone or key, lower case */
+    uint64_t time_ms;                   /* Unix time, for people */
+    uint64_t epoch, seq;                /* where the log stood before it */
+    struct bytes author;                /* as author_write made it */
+    struct bytes before, after;         /* JSON text (traces.h); ptr NULL: there was nothing, is nothing */
+};
+/* In the transaction of what it tells of. It may take what is kept for deletes, as a delete is told of, too. */
+MUST_USE enum err source_history_add(struct source_txn *t, struct history_row *h, struct fault *fault);
+MUST_USE enum err source_history_del(struct source_txn *t, uint64_t number, struct fault *fault);       /* ERR_NOTFOUND */
+/* Those of one zone, or of one key (name empty: of all keys), whose number is below `before`, newest first, until visit gives false.
+ * What it is shown is borrowed until it returns; it must not write to the source. */
+typedef bool history_visit_fn(void *arg, const struct history_row *h);
+MUST_USE enum err source_history(struct source_txn *t, enum history_subject subject, struct bytes name, uint64_t before,
+                                 history_visit_fn *visit, void *arg);
 
 /* --- TSIG keys ------------------------------------------------------------------------------------------------------- */
 #define TSIG_SECRET_MAX 512

@@ -39,6 +39,11 @@ struct source_calls {
     enum err (*mark)(struct source_txn *t, struct source_mark *out);
     enum err (*mark_put)(struct source_txn *t, const struct source_mark *m, struct fault *fault);
 
+    enum err (*history_add)(struct source_txn *t, struct history_row *h, struct fault *fault);
+    enum err (*history_del)(struct source_txn *t, uint64_t number, struct fault *fault);
+    enum err (*history)(struct source_txn *t, enum history_subject subject, struct bytes name, uint64_t before,
+                        history_visit_fn *visit, void *arg);
+
     enum err (*tsig)(struct source_txn *t, struct bytes name, struct tsig_key_row *out);
     enum err (*tsig_next)(struct source_txn *t, struct bytes after, struct tsig_key_row *out);
     enum err (*tsig_put)(struct source_txn *t, const struct tsig_key_row *k, struct fault *fault);

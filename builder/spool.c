@@ -67,6 +67,12 @@ static enum err file_get(const struct spool *s, uint8_t *p, size_t n, uint64_t a
     return OK;
 }
 
+uint64_t spool_file_bytes(const struct spool *s, struct bytes msg)
+{
+    uint64_t n = PREFIX + msg.len;
+    return s->fd < 0 && atomic_load(&s->written) + n <= SPOOL_MEMORY ? 0 : n;
+}
+
 /* A message stands whole on one side: in memory as long as all before it do and it fits there. What is written becomes visible to
  * the reader with `written`. */
 enum err spool_put(struct spool *s, const char *dir, struct bytes msg, struct fault *fault)
@@ -81,7 +87,7 @@ enum err spool_put(struct spool *s, const char *dir, struct bytes msg, struct fa
         return ERR_LIMIT;
     if (s->mem == NULL && (s->mem = malloc(SPOOL_MEMORY)) == NULL)
         return ERR_NOMEM;
-    if (s->fd < 0 && at + w.len <= SPOOL_MEMORY) {
+    if (spool_file_bytes(s, msg) == 0) {
         memcpy(s->mem + at, whole, w.len);
     } else {
         if (s->fd < 0) {

@@ -21,6 +21,8 @@ void spool_init(struct spool *s);
 void spool_release(struct spool *s);
 /* dir: for the file. ERR_IO: also a full disk. ERR_NOMEM. */
 MUST_USE enum err spool_put(struct spool *s, const char *dir, struct bytes msg, struct fault *fault);
+/* What spool_put of this message adds to the file. The putting thread's. */
+uint64_t spool_file_bytes(const struct spool *s, struct bytes msg);
 /* The next message, into out (SPOOL_MESSAGE_MAX). ERR_AGAIN: none is there. ERR_IO. */
 MUST_USE enum err spool_next(struct spool *s, uint8_t *out, size_t *len);
 

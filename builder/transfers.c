@@ -4,15 +4,19 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "builder/spool.h"
+#include "builder/turns.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #define THREADS_MAX 4
+#define SPOOL_STEP ((uint64_t)8 << 20)      /* the disk is looked at anew when the spools have grown by so much */
 #define QUESTION_MAX (NAME_MAX_LEN + 4)
 
 struct transfer {
@@ -22,7 +26,7 @@ struct transfer {
     struct tsig_chain *chain;
     void *of;
     uint64_t since_ms;
-    struct transfer *next;              /* of those that wait to be made */
+    struct turn turn;                   /* of those that wait to be made */
     struct transfer *prev_live, *next_live;
     /* the sender's */
     uint64_t sent, bytes;
@@ -43,10 +47,10 @@ struct transfers {
     pthread_mutex_t lock;
     pthread_cond_t come;
     bool stop;
-    struct transfer *first, **last;     /* to be made */
+    struct turns turns;                 /* to be made */
     struct transfer *live;              /* all of them; the sender's list */
     unsigned live_n;
-    uint64_t spooled;
+    uint64_t spooled, granted;          /* bytes in files; what they may grow to without another look at the disk */
     struct log_brake brake;
     stat_count forms[XFROUT_FORMS], failed, busy, sent_bytes, running;
     struct lane lanes[THREADS_MAX];
@@ -71,22 +75,47 @@ static void wake(struct transfer *x)
     ring(x->all);
 }
 
+uint64_t transfers_allowance(uint64_t spooled, uint64_t left)
+{
+    uint64_t all = left > UINT64_MAX - spooled ? UINT64_MAX : spooled + left;
+    return all / TRANSFERS_SPOOL_SHARE < TRANSFERS_SPOOL_MAX ? all / TRANSFERS_SPOOL_SHARE : TRANSFERS_SPOOL_MAX;
+}
+
+static uint64_t disk_left(const struct transfers *t)
+{
+    struct statvfs disk;
+    if (t->o.left != NULL)
+        return t->o.left(t->o.left_arg);
+    return statvfs(store_dir(t->o.store), &disk) == 0 ? (uint64_t)disk.f_bavail * disk.f_frsize : 0;
+}
+
+/* Under the lock. May the files of all spools grow by n? The store writes to the same disk and must never find it full because of us. */
+static bool spools_may_grow(struct transfers *t, uint64_t n)
+{
+    if (n == 0 || t->spooled + n <= t->granted)
+        return true;
+    uint64_t most = transfers_allowance(t->spooled, disk_left(t)), want = t->spooled + n + SPOOL_STEP;
+    t->granted = want < most ? want : most;
+    return t->spooled + n <= t->granted;
+}
+
 static enum err on_message(void *arg, struct bytes msg)
 {
     struct transfer *x = arg;
     struct transfers *t = x->all;
+    uint64_t n = spool_file_bytes(&x->spool, msg);
     (void)pthread_mutex_lock(&t->lock);
     bool unwanted = x->dropped || t->stop;
-    bool full = t->spooled + msg.len > TRANSFERS_SPOOL_MAX;
+    bool full = !unwanted && !spools_may_grow(t, n);
     if (!unwanted && !full) {
-        t->spooled += msg.len;
-        x->spooled += msg.len;
+        t->spooled += n;
+        x->spooled += n;
     }
     (void)pthread_mutex_unlock(&t->lock);
     if (unwanted)
         return ERR_NOTNOW;
     if (full)
-        return fault_set(&x->fault, ERR_LIMIT, "the spools of all transfers together are full");
+        return fault_set(&x->fault, ERR_LIMIT, "the spools of all transfers together would take too much of the disk that the store is on");
     enum err err = spool_put(&x->spool, store_dir(t->o.store), msg, &x->fault);
     (void)pthread_mutex_lock(&t->lock);
     wake(x);
@@ -110,6 +139,7 @@ static void transfer_free(struct transfer *x)
 {
     struct transfers *t = x->all;
     t->spooled -= x->spooled;
+    t->granted = t->granted > x->spooled ? t->granted - x->spooled : 0;         /* what it had belongs to the store again */
     spool_release(&x->spool);
     free(x->of);
     free(x);
@@ -119,7 +149,7 @@ static void transfer_free(struct transfer *x)
 static void rest(struct lane *l)
 {
     struct transfers *t = l->all;
-    if (cond_rest(&t->come, &t->lock, 1000) || t->first != NULL)
+    if (cond_rest(&t->come, &t->lock, 1000) || t->turns.first != NULL)
         return;
     (void)pthread_mutex_unlock(&t->lock);
     if (view_begin(l->view) == OK)
@@ -133,13 +163,12 @@ static void *thread(void *arg)
     struct transfers *t = l->all;
     (void)pthread_mutex_lock(&t->lock);
     while (!t->stop) {
-        struct transfer *x = t->first;
-        if (x == NULL) {
+        struct turn *turn = turns_take(&t->turns);
+        if (turn == NULL) {
             rest(l);
             continue;
         }
-        if ((t->first = x->next) == NULL)
-            t->last = &t->first;
+        struct transfer *x = (struct transfer *)(void *)((char *)turn - offsetof(struct transfer, turn));
         (void)pthread_mutex_unlock(&t->lock);
         make(l, x);
         (void)pthread_mutex_lock(&t->lock);
@@ -157,7 +186,7 @@ static unsigned of_client(const struct transfers *t, const struct peer *p)
 {
     unsigned n = 0;
     for (const struct transfer *x = t->live; x != NULL; x = x->next_live)
-        n += bytes_equal(peer_bytes(&x->ask.client), peer_bytes(p));
+        n += turns_same(&x->ask.client, p);
     return n;
 }
 
@@ -200,8 +229,8 @@ enum err transfers_put(struct transfers *t, const struct transfer_ask *ask, stru
     spool_init(&x->spool);
     link_live(t, x);
     (void)pthread_mutex_lock(&t->lock);
-    *t->last = x;
-    t->last = &x->next;
+    x->turn.client = ask->client;
+    turns_put(&t->turns, &x->turn);
     (void)pthread_cond_signal(&t->come);
     (void)pthread_mutex_unlock(&t->lock);
     *out = x;
@@ -253,7 +282,7 @@ static enum err seal(struct transfer *x, uint8_t *out, size_t *len)
     return err;
 }
 
-/* It failed before the first message: the client is told, and the connection can go on. */
+/* It failed before the first message left: the client is told, and the connection can go on. */
 static enum err servfail(struct transfer *x, uint8_t *out, size_t *len)
 {
     struct wr w = wr_over(out, x->ask.max);
@@ -284,7 +313,8 @@ enum err transfer_next(struct transfer *x, uint8_t *out, size_t *len)
     (void)pthread_mutex_lock(&t->lock);
     bool made = x->made;                /* before the look into the spool */
     (void)pthread_mutex_unlock(&t->lock);
-    enum err err = spool_next(&x->spool, out, len);
+    bool vain = made && x->err != OK && x->sent == 0;           /* what was made of it is no use to anybody */
+    enum err err = vain ? ERR_AGAIN : spool_next(&x->spool, out, len);
     if (err == OK)
         return seal(x, out, len);
     if (err != ERR_AGAIN)
@@ -314,12 +344,7 @@ void transfer_end(struct transfer *x)
     x->chain = NULL;
     (void)pthread_mutex_lock(&t->lock);
     x->dropped = true;
-    struct transfer **at = &t->first;
-    while (*at != NULL && *at != x)
-        at = &(*at)->next;
-    bool waits = *at == x;              /* nobody is at it yet */
-    if (waits && (*at = x->next) == NULL)
-        t->last = at;
+    bool waits = turns_remove(&t->turns, &x->turn);         /* nobody is at it yet */
     if (waits || x->made)
         transfer_free(x);               /* else its thread does */
     (void)pthread_mutex_unlock(&t->lock);
@@ -344,7 +369,6 @@ enum err transfers_open(struct transfers **out, const struct transfers_options *
     if (t == NULL)
         return ERR_NOMEM;
     t->o = *o;
-    t->last = &t->first;
     (void)pthread_mutex_init(&t->lock, NULL);
     cond_open(&t->come);
     while (err == OK && t->lanes_n < o->threads && t->lanes_n < THREADS_MAX) {

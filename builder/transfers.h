@@ -4,7 +4,9 @@
  *     core.dns ─► transfers_put ─► [thread: view_begin, xfrout_make, view_end] ─► spool ─► bell ─► transfer_next ... transfer_end
  *
  * A view is open as long as a zone is read and written into its spool, whatever the client does: a million small records are
- * about half a second, and 25 MB of an unlinked file in the store's folder. The first messages leave while the last ones are made. */
+ * about half a second, and 25 MB of an unlinked file in the store's folder. The first messages leave while the last ones are made.
+ * Those that wait are made client by client in turn (turns.h), whoever asked for how many. What finds no room for its spool fails:
+ * with SERVFAIL, or with the end of the connection when messages of it were sent already. */
 #ifndef AZOTH_BUILDER_TRANSFERS_H
 #define AZOTH_BUILDER_TRANSFERS_H
 
@@ -15,12 +17,21 @@
 
 #define TRANSFERS_MAX 256               /* at once: being made, waiting for that, being sent */
 #define TRANSFERS_CLIENT_MAX 64         /* of them of one address */
-#define TRANSFERS_SPOOL_MAX ((uint64_t)4 << 30)     /* bytes of all spools together */
+#define TRANSFERS_SPOOL_MAX ((uint64_t)4 << 30)     /* bytes in the files of all spools together, and: */
+#define TRANSFERS_SPOOL_SHARE 4         /* never more than a quarter of what would be free on the disk without them */
 #define TRANSFER_MS_MAX ((uint64_t)2 * 3600 * 1000) /* for all of one */
+
+/* What all spools together may take, when they have `spooled` bytes and the disk has `left` more. */
+uint64_t transfers_allowance(uint64_t spooled, uint64_t left);
 
 struct transfers;
 struct transfer;
-struct transfers_options { struct store *store; int bell_fd; unsigned threads; };   /* bell_fd: rings for transfers_ready */
+struct transfers_options {
+    struct store *store;
+    int bell_fd;                        /* rings for transfers_ready */
+    unsigned threads;
+    uint64_t (*left)(void *arg); void *left_arg;        /* bytes that are free on the store's disk; NULL: it is asked */
+};
 MUST_USE enum err transfers_open(struct transfers **out, const struct transfers_options *o, struct fault *fault);
 /* Ends what is left too. NULL is fine. */
 void transfers_close(struct transfers *t);

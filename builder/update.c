@@ -2,7 +2,10 @@
 #include "builder/update.h"
 
 #include "builder/rdata.h"
+#include "builder/zonefile.h"
 #include "wire/query.h"
+
+#include <stdio.h>
 
 #define TTL_MAX 0x7fffffffu         /* larger ones are 0 (RFC 2181 section 8) */
 
@@ -136,22 +139,34 @@ static uint16_t whole_rdata(const struct update *u, struct update_rr *rr, struct
 }
 
 /* --- section 3.4.1 ------------------------------------------------------------------------------------------------------- */
+static uint16_t blame(struct update *u, const struct update_rr *rr, uint16_t rcode, const char *why)
+{
+    u->blamed = rcode == RCODE_NOERROR ? NULL : rr;
+    u->why = rcode == RCODE_SERVFAIL ? "out of memory" : why;
+    return rcode;
+}
+
+static uint16_t prescan_rdata(struct update *u, struct update_rr *rr, struct arena *a)
+{
+    return blame(u, rr, whole_rdata(u, rr, a), "its data do not read as that type's");
+}
+
 static uint16_t prescan_edit(struct update *u, struct update_rr *rr, struct arena *a)
 {
     bool meta = rrtype_is_meta(rr->type);
     if (!name_under(rr->owner, name_bytes(&u->zone)))
-        return RCODE_NOTZONE;
-    switch (rr->class) {
-    case CLASS_IN:
+        return blame(u, rr, RCODE_NOTZONE, "the name is not in the zone");
+    if (rr->class != CLASS_IN && rr->class != CLASS_ANY && rr->class != CLASS_NONE)
+        return blame(u, rr, RCODE_FORMERR, "an edit's class is IN, ANY or NONE");
+    if (meta && (rr->type != TYPE_ANY || rr->class != CLASS_ANY))
+        return blame(u, rr, RCODE_FORMERR, "no zone holds such a type");
+    if (rr->class != CLASS_IN && rr->ttl != 0)
+        return blame(u, rr, RCODE_FORMERR, "a deletion's TTL is 0");
+    if (rr->class == CLASS_ANY)
+        return blame(u, rr, rr->rdata.len != 0 ? RCODE_FORMERR : RCODE_NOERROR, "the deletion of an RRset has no data");
+    if (rr->class == CLASS_IN)
         rr->ttl = rr->ttl > TTL_MAX ? 0 : rr->ttl;
-        return meta ? RCODE_FORMERR : whole_rdata(u, rr, a);
-    case CLASS_ANY:
-        return rr->ttl != 0 || rr->rdata.len != 0 || (meta && rr->type != TYPE_ANY) ? RCODE_FORMERR : RCODE_NOERROR;
-    case CLASS_NONE:
-        return rr->ttl != 0 || meta ? RCODE_FORMERR : whole_rdata(u, rr, a);
-    default:
-        return RCODE_FORMERR;
-    }
+    return prescan_rdata(u, rr, a);
 }
 
 uint16_t update_prescan(struct update *u, struct arena *a)
@@ -159,7 +174,7 @@ uint16_t update_prescan(struct update *u, struct arena *a)
     uint16_t rcode;
     for (size_t i = 0; i < u->needs_n; i++) {
         struct update_rr *rr = &u->needs[i];
-        if (rr->class == CLASS_IN && !rrtype_is_meta(rr->type) && (rcode = whole_rdata(u, rr, a)) != RCODE_NOERROR)
+        if (rr->class == CLASS_IN && !rrtype_is_meta(rr->type) && (rcode = prescan_rdata(u, rr, a)) != RCODE_NOERROR)
             return rcode;
     }
     for (size_t i = 0; i < u->edits_n; i++) {
@@ -167,9 +182,20 @@ uint16_t update_prescan(struct update *u, struct arena *a)
         if ((rcode = prescan_edit(u, rr, a)) != RCODE_NOERROR)
             return rcode;
         if (u->may != NULL && rr->type != TYPE_ANY && !u->may(u->may_arg, rr->owner, rr->type))
-            return RCODE_REFUSED;               /* of TYPE_ANY the plan asks for each type that is there */
+            return blame(u, rr, RCODE_REFUSED, "the key's rights do not allow it");        /* of TYPE_ANY the plan asks for each type that is there */
     }
     return RCODE_NOERROR;
+}
+
+const char *update_text(const struct update *u, char *out, size_t cap)
+{
+    char name[NAME_TEXT_MAX], type[RRTYPE_TEXT_MAX];
+    if (u->blamed == NULL)
+        (void)snprintf(out, cap, "%s", u->why != NULL ? u->why : "");
+    else
+        (void)snprintf(out, cap, "%s %s: %s", name_text(name, sizeof name, u->blamed->owner),
+                       u->blamed->type == TYPE_ANY ? "ANY" : rrtype_text(type, u->blamed->type), u->why);
+    return out;
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------------- */

@@ -26,6 +26,7 @@ struct update {
     /* Whether a record of that owner and type may be touched; NULL: all may. Set by whoever knows the client; called in
      * update_prescan's thread and in the plan's. */
     bool (*may)(void *arg, struct bytes owner, uint16_t type); void *may_arg;
+    const struct update_rr *blamed; const char *why;        /* of update_prescan, when it says no: the record, and which rule */
     uint16_t rcode;                     /* update_plan's verdict, anew each time */
     uint32_t edits_ignored;             /* for the log: edits that section 3.4.2 has ignored silently */
 };
@@ -35,6 +36,9 @@ struct update {
 uint16_t update_read(struct bytes msg, struct arena *a, struct update *out);
 /* Section 3.4.1, and RDATA made whole: FORMERR, NOTZONE, REFUSED (may), SERVFAIL. */
 uint16_t update_prescan(struct update *u, struct arena *a);
+/* "www.example.com. A: ...": what update_prescan said, for the log. Gives out. cap >= UPDATE_TEXT_MAX. */
+#define UPDATE_TEXT_MAX (NAME_TEXT_MAX + 160)
+const char *update_text(const struct update *u, char *out, size_t cap);
 /* A change_plan_fn; arg: the update. ERR_REFUSED: u->rcode says why. */
 MUST_USE enum err update_plan(void *arg, struct draft *d, struct fault *fault);
 /* What the client is told, given how the change ended. */

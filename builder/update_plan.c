@@ -7,6 +7,7 @@
 
 #include "builder/rdata.h"
 #include "builder/serial.h"
+#include "builder/zonefile.h"
 
 enum { TYPE_WKS = 11 };
 
@@ -34,10 +35,10 @@ struct plan {
 
 static enum err no(struct plan *p, uint16_t rcode, struct fault *fault, const struct update_rr *rr, const char *why)
 {
-    char name[NAME_TEXT_MAX];
+    char name[NAME_TEXT_MAX], type[RRTYPE_TEXT_MAX];
     p->u->rcode = rcode;
-    return fault_set(fault, ERR_REFUSED, "%s: %s type %u: %s", update_rcode_text(rcode), name_text(name, sizeof name, rr->owner),
-                     rr->type, why);
+    return fault_set(fault, ERR_REFUSED, "%s: %s %s: %s", update_rcode_text(rcode), name_text(name, sizeof name, rr->owner),
+                     rr->type == TYPE_ANY ? "ANY" : rrtype_text(type, rr->type), why);
 }
 
 /* --- owners at hand -------------------------------------------------------------------------------------------------------- */
@@ -328,7 +329,7 @@ static enum err drop_sets(struct plan *p, struct owner *o, const struct update_r
             continue;
         }
         if (u->may != NULL && !u->may(u->may_arg, rr->owner, s->type))
-            return no(p, RCODE_REFUSED, fault, rr, "the client may not delete all that is there");
+            return no(p, RCODE_REFUSED, fault, rr, "the key's rights do not allow all types that are there");
         drop_all(s);
     }
     return OK;

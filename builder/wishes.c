@@ -1,5 +1,7 @@
 #include "builder/wishes.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -8,6 +10,7 @@
 struct wishes {
     pthread_mutex_t lock;
     int fd;
+    uint64_t ticket;            /* of the newest */
     size_t first, n;            /* a ring */
     struct wish v[WISHES_MAX];
 };
@@ -21,6 +24,7 @@ MUST_USE enum err wishes_open(struct wishes **out)
         free(w);
         return ERR_NOMEM;
     }
+    w->ticket = clock_wall_ms();
     (void)pthread_mutex_init(&w->lock, NULL);
     *out = w;
     return OK;
@@ -37,32 +41,38 @@ void wishes_close(struct wishes *w)
 
 int wishes_fd(const struct wishes *w) { return w->fd; }
 
-/* Under the lock. */
-static bool waits(const struct wishes *w, enum wish_what what, struct bytes apex)
+/* Under the lock. NULL: it does not wait. */
+static const struct wish *waiting(const struct wishes *w, enum wish_what what, struct bytes apex)
 {
     for (size_t i = 0; i < w->n; i++) {
         const struct wish *at = &w->v[(w->first + i) % WISHES_MAX];
         if (at->what == what && name_equal(name_bytes(&at->apex), apex))
-            return true;
+            return at;
     }
-    return false;
+    return NULL;
 }
 
-MUST_USE enum err wishes_put(struct wishes *w, enum wish_what what, struct bytes apex)
+MUST_USE enum err wishes_put(struct wishes *w, enum wish_what what, struct bytes apex, uint64_t *ticket)
 {
     uint64_t one = 1;
     (void)pthread_mutex_lock(&w->lock);
-    bool there = waits(w, what, apex), full = w->n == WISHES_MAX;
-    if (!there && !full) {
+    const struct wish *there = waiting(w, what, apex);
+    bool full = w->n == WISHES_MAX;
+    if (there == NULL && !full) {
         struct wish *at = &w->v[(w->first + w->n++) % WISHES_MAX];
         at->what = what;
+        at->ticket = ++w->ticket;
         at->apex.len = (uint8_t)apex.len;
         memcpy(at->apex.wire, apex.ptr, apex.len);
+        there = at;
     }
+    if (ticket != NULL && there != NULL)
+        *ticket = there->ticket;
+    bool taken = there != NULL;
     (void)pthread_mutex_unlock(&w->lock);
     ssize_t n = write(w->fd, &one, sizeof one);     /* fails only when it is readable anyway */
     (void)n;
-    return there || !full ? OK : ERR_LIMIT;
+    return taken ? OK : ERR_LIMIT;
 }
 
 bool wishes_take(struct wishes *w, struct wish *out)

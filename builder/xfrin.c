@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static const struct xfrin_limits defaults = { .bytes = (uint64_t)4 << 30, .records = 50000000, .messages = 10000000 };
+static const struct xfrin_limits defaults = { .bytes = (uint64_t)4 << 30, .records = 50000000, .messages = 10000000,
+                                               .steps = XFRIN_STEPS };
 
 /* --- the question ----------------------------------------------------------------------------------------------------- */
 static void put_soa(struct wr *w, struct bytes rdata)
@@ -65,7 +66,7 @@ MUST_USE enum err xfrin_begin(struct xfrin **out, const struct xfrin_ask *ask, u
     x->have = ask->have;
     x->id = id;
     x->limits = (struct xfrin_limits){ or_else(ask->limits.bytes, defaults.bytes), or_else(ask->limits.records, defaults.records),
-                                       or_else(ask->limits.messages, defaults.messages) };
+                                       or_else(ask->limits.messages, defaults.messages), or_else(ask->limits.steps, defaults.steps) };
     zone_init(&x->zone, name_bytes(&x->apex), "transfer");
     enum err err = ask->have ? soa_serial(ask->soa, &x->ours) : x->kind == XFRIN_IXFR ? ERR_BAD : OK;
     if (err == OK && ask->key != NULL)
@@ -109,24 +110,23 @@ static const char *not_ours(const struct xfrin *x, const struct xfrin_message *m
     return NULL;
 }
 
-/* Over UDP what an old server does not know may be our OPT: over TCP there is none. */
+/* Over UDP what an old server does not know may be our OPT: over TCP there is none. And Knot answers for a catalog zone over TCP only. */
 static enum xfrin_verdict refused(const struct xfrin *x, uint16_t rcode, struct fault *fault)
 {
     char buf[16];
     bool unknown = rcode == RCODE_NOTIMP || rcode == RCODE_FORMERR;
     bool ixfr = x->kind == XFRIN_IXFR && x->messages == 1;
     (void)xfrin_fail(fault, "the primary answers %s", xfrin_rcode_text(rcode, buf, sizeof buf));
-    if (ixfr && x->udp && unknown)
+    if (x->udp && ((ixfr && unknown) || (x->kind == XFRIN_SOA && rcode == RCODE_REFUSED)))
         return XFRIN_TRY_TCP;
     return ixfr && (unknown || rcode == RCODE_REFUSED || rcode == RCODE_NOTAUTH) ? XFRIN_TRY_AXFR : XFRIN_FAILED;
 }
 
 static enum xfrin_verdict over_limits(const struct xfrin *x, struct fault *fault)
 {
-    uint64_t kept = x->zone.arena.used + x->zone.n * sizeof *x->zone.rr + x->steps_n * sizeof *x->steps;
     if (x->messages > x->limits.messages)
         return xfrin_fail(fault, "more than %" PRIu64 " messages", x->limits.messages);
-    if (x->bytes > x->limits.bytes || kept / XFRIN_KEPT_TIMES > x->limits.bytes)
+    if (x->bytes > x->limits.bytes || xfrin_memory(x) / XFRIN_KEPT_TIMES > x->limits.bytes)
         return xfrin_fail(fault, "more than %" PRIu64 " bytes", x->limits.bytes);
     return XFRIN_MORE;
 }
@@ -185,6 +185,8 @@ enum xfrin_verdict xfrin_take(struct xfrin *x, struct bytes msg, uint64_t now_s,
 
 enum xfrin_verdict xfrin_closed(struct xfrin *x, struct fault *fault)
 {
+    if (x->verdict == XFRIN_MORE && x->at == AT_SECOND)
+        x->verdict = xfrin_bad(x, fault, "a later serial, and no differences");
     if (x->verdict == XFRIN_MORE)
         x->verdict = xfrin_fail(fault, "the primary closed the connection behind %" PRIu64 " messages, before the end", x->messages);
     return x->verdict;
@@ -196,6 +198,10 @@ bool xfrin_is_whole(const struct xfrin *x) { return x->whole; }
 struct zone *xfrin_zone(struct xfrin *x) { return &x->zone; }
 const struct zone_rr *xfrin_records(const struct xfrin *x) { return x->zone.rr; }
 uint64_t xfrin_bytes(const struct xfrin *x) { return x->bytes; }
+uint64_t xfrin_memory(const struct xfrin *x)
+{
+    return x->zone.arena.used + x->zone.cap * sizeof *x->zone.rr + x->steps_cap * sizeof *x->steps;
+}
 uint64_t xfrin_messages(const struct xfrin *x) { return x->messages; }
 
 const struct xfrin_step *xfrin_steps(const struct xfrin *x, size_t *n)

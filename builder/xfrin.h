@@ -19,8 +19,10 @@
 
 enum xfrin_kind { XFRIN_SOA, XFRIN_IXFR, XFRIN_AXFR };              /* XFRIN_SOA: the primary's serial, nothing else */
 enum xfrin_verdict { XFRIN_MORE, XFRIN_DONE, XFRIN_CURRENT, XFRIN_TRY_AXFR, XFRIN_TRY_TCP, XFRIN_FAILED };
-/* Of one transfer; 0: the defaults, 4 GiB, 50 M, 10 M. bytes: of its messages; what is kept of them may be four times that. */
-struct xfrin_limits { uint64_t bytes, records, messages; };
+/* Of one transfer; 0: the defaults, 4 GiB, 50 M, 10 M, 100,000. bytes: of its messages; what is kept of them may be four times that. steps: the
+ * records of an IXFR's differences: with more of them TRY_AXFR, since they are applied in the writing thread, and a zone beside it. */
+#define XFRIN_STEPS 100000
+struct xfrin_limits { uint64_t bytes, records, messages, steps; };
 struct xfrin_ask {
     struct name apex;
     enum xfrin_kind kind;
@@ -40,7 +42,8 @@ struct bytes xfrin_query(const struct xfrin *x);
 /* A whole message, without its TCP prefix; nothing is borrowed. Over UDP MORE means that it was not the reply to our question (another
  * id, another question, a query: anybody can send one), so that the right one is still to come. Behind the end: FAILED. */
 enum xfrin_verdict xfrin_take(struct xfrin *x, struct bytes msg, uint64_t now_s, struct fault *fault);
-/* The stream ended: FAILED unless it was done. */
+/* The stream ended, or no more of it came: FAILED unless it was done. TRY_AXFR when an IXFR was answered with a later SOA and nothing else, as if
+ * over UDP: it would be so the next time too. */
 enum xfrin_verdict xfrin_closed(struct xfrin *x, struct fault *fault);
 
 /* Behind XFRIN_DONE and XFRIN_CURRENT. */
@@ -49,7 +52,8 @@ bool xfrin_is_whole(const struct xfrin *x);                 /* AXFR, or an IXFR 
 struct zone *xfrin_zone(struct xfrin *x);                   /* of a whole one; borrowed until xfrin_end */
 const struct xfrin_step *xfrin_steps(const struct xfrin *x, size_t *n);
 const struct zone_rr *xfrin_records(const struct xfrin *x);
-uint64_t xfrin_bytes(const struct xfrin *x);
+uint64_t xfrin_bytes(const struct xfrin *x);                /* of its messages, at any time */
+uint64_t xfrin_memory(const struct xfrin *x);               /* what is kept of them, at any time */
 uint64_t xfrin_messages(const struct xfrin *x);
 
 #endif

@@ -1,18 +1,22 @@
-/* The plan of an IXFR: RRsets are taken out of the draft when a step first touches them, edited in memory step by step, and
+/* The plan of an IXFR: the RRsets that steps touch are taken out of the draft, edited in memory step by step, and
  * those touched are set at the end. One table finds RRsets, another their records, so that a record costs the same in a
  * large RRset as in a small one. */
 #include "builder/xfrin_apply.h"
 
 #include "builder/rdata.h"
+#include "builder/secret_hash.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#define HASHED_MAX (sizeof(void *) + RDATA_MAX)
 
 struct link { struct link *next; uint64_t hash; };
 struct table { struct link **bucket; size_t buckets, n; };
 
 struct set {                            /* an RRset at hand */
-    struct link link;                   /* by owner */
+    struct link link;                   /* by owner and type */
     struct bytes owner;
     uint16_t type, covers;
     uint32_t ttl;
@@ -32,16 +36,27 @@ struct plan {
     struct arena *a;
     struct table sets, recs;
     struct set *all, *at;               /* at: the last one asked for */
+    struct secret_hash secret;
+    uint8_t *room;                      /* for what is hashed: HASHED_MAX bytes */
 };
 
 /* --- tables ------------------------------------------------------------------------------------------------------------ */
-/* The case of letters is left out: in names it does not count, and records that differ by it elsewhere are few. */
-static uint64_t hash_of(const void *of, struct bytes b)
+static uint64_t hash_of_set(const struct plan *p, struct bytes owner, uint16_t type, uint16_t covers)
 {
-    uint64_t h = BYTES_FNV_START ^ (uint64_t)(uintptr_t)of * 0x9e3779b97f4a7c15u;
-    for (size_t i = 0; i < b.len; i++)
-        h = (h ^ name_lower_byte(b.ptr[i])) * 1099511628211u;
-    return h ^ h >> 32;
+    struct wr w = wr_over(p->room, HASHED_MAX);
+    wr_u16(&w, type);
+    wr_u16(&w, covers);
+    wr_bytes(&w, owner);
+    return secret_hash(&p->secret, wr_done(&w));
+}
+
+/* The same for all that rdata_same calls equal, and for nothing else. */
+static uint64_t hash_of_rec(const struct plan *p, const struct set *s, struct bytes rdata)
+{
+    struct wr w = wr_over(p->room, HASHED_MAX);
+    wr_bytes(&w, bytes_of(&s, sizeof s));
+    rdata_lower(s->type, rdata, &w);
+    return secret_hash(&p->secret, wr_done(&w));
 }
 
 static struct link *table_first(const struct table *t, uint64_t hash)
@@ -90,12 +105,12 @@ static bool add_rec(struct plan *p, struct set *s, struct bytes rdata)
     *s->last = e;
     s->last = &e->next;
     s->n++;
-    return table_put(&p->recs, p->a, &e->link, hash_of(s, rdata));
+    return table_put(&p->recs, p->a, &e->link, hash_of_rec(p, s, rdata));
 }
 
 static struct rec *find_rec(const struct plan *p, const struct set *s, struct bytes rdata)
 {
-    uint64_t hash = hash_of(s, rdata);
+    uint64_t hash = hash_of_rec(p, s, rdata);
     for (struct link *l = table_first(&p->recs, hash); l != NULL; l = l->next) {
         struct rec *e = (struct rec *)l;
         if (l->hash == hash && e->set == s && !e->gone && rdata_same(s->type, e->rdata, rdata))
@@ -134,7 +149,7 @@ static enum err set_of(struct plan *p, const struct zone_rr *rr, struct fault *f
     uint16_t covers = rr->type == TYPE_RRSIG ? rd_u16(&r) : 0;
     if (p->at != NULL && is_of(p->at, rr, covers))
         return OK;
-    uint64_t hash = hash_of(NULL, rr->owner);
+    uint64_t hash = hash_of_set(p, rr->owner, rr->type, covers);
     for (struct link *l = table_first(&p->sets, hash); l != NULL; l = l->next) {
         struct set *s = (struct set *)l;
         if (l->hash == hash && is_of(s, rr, covers)) {
@@ -184,6 +199,33 @@ static enum err apply(struct plan *p, const struct xfrin_step *step, const struc
     return err;
 }
 
+static int by_owner(const void *a, const void *b)
+{
+    const struct zone_rr *const *x = a, *const *y = b;
+    return name_compare((*x)->owner, (*y)->owner);
+}
+
+/* All that will be touched, in the zone's order: what lies together in the store is read together (patch_read.c). */
+static enum err open_all(struct plan *p, const struct xfrin_step *steps, size_t n, const struct zone_rr *rr, struct fault *fault)
+{
+    size_t all = 0, at = 0;
+    for (size_t i = 0; i < n; i++)
+        all += steps[i].gone_n + steps[i].come_n;
+    const struct zone_rr **sorted = arena_take(p->a, (all + 1) * sizeof *sorted);
+    enum err err = sorted == NULL ? ERR_NOMEM : OK;
+    for (size_t i = 0; err == OK && i < n; i++) {
+        for (size_t k = 0; k < steps[i].gone_n; k++)
+            sorted[at++] = &rr[steps[i].gone + k];
+        for (size_t k = 0; k < steps[i].come_n; k++)
+            sorted[at++] = &rr[steps[i].come + k];
+    }
+    if (err == OK && all > 1)
+        qsort(sorted, all, sizeof *sorted, by_owner);
+    for (size_t i = 0; err == OK && i < all; i++)
+        err = set_of(p, sorted[i], fault);
+    return err;
+}
+
 static enum err flush(struct plan *p, const struct set *s, struct fault *fault)
 {
     struct row_rr *rr = arena_take(p->a, (s->n + 1) * sizeof *rr);
@@ -211,11 +253,15 @@ static enum err plan_steps(void *arg, struct draft *d, struct fault *fault)
     size_t n;
     const struct xfrin_step *steps = xfrin_steps(x, &n);
     const struct zone_rr *rr = xfrin_records(x);
-    struct plan p = { .d = d, .a = draft_arena(d) };
+    struct plan p = { .d = d, .a = draft_arena(d), .room = arena_take(draft_arena(d), HASHED_MAX) };
     enum err err = OK;
+    if (p.room == NULL)
+        return ERR_NOMEM;
+    secret_hash_init(&p.secret);
     if (n == 0 || draft_serial(d) != steps[0].from)
         return fault_set(fault, ERR_STALE, "the zone is at serial %" PRIu32 ", the differences begin at %" PRIu32, draft_serial(d),
                          n == 0 ? 0 : steps[0].from);
+    err = open_all(&p, steps, n, rr, fault);
     for (size_t i = 0; err == OK && i < n; i++)
         err = apply(&p, &steps[i], rr, fault);
     for (const struct set *s = p.all; err == OK && s != NULL; s = s->next)

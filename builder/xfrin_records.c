@@ -209,6 +209,8 @@ enum xfrin_verdict xfrin_take_answers(struct xfrin *x, struct bytes msg, const s
     for (unsigned i = 0; i < m->answers && v == XFRIN_MORE; i++) {
         if (++x->records > x->limits.records)
             return xfrin_fail(fault, "more than %" PRIu64 " records", x->limits.records);
+        if (x->steps_n > 0 && x->records > x->limits.steps)
+            return xfrin_bad(x, fault, "differences of more than %" PRIu64 " records", x->limits.steps);
         v = read_record(x, &r, msg, &room, &rr, fault);
         if (v == XFRIN_MORE)
             v = take_one(x, &rr, fault);

@@ -198,13 +198,33 @@ static enum err add_difference(struct making *m, const struct difference *d)
     return err;
 }
 
+/* --- how much is it? ---------------------------------------------------------------------------------------------------------------- */
+struct counting { uint64_t most, n; };
+
+static bool on_counted(void *arg, const struct zone_rr *rr)
+{
+    struct counting *c = arg;
+    (void)rr;
+    return ++c->n <= c->most;
+}
+
+/* A difference of so many records is more than the zone itself (RFC 1995 section 2): looks at no more of the zone than the difference
+ * is long. What fits into a message or two is never worth the question, and over UDP there is no other way. */
+static bool is_worse_than_all(struct making *m, uint64_t records)
+{
+    struct counting c = { .most = records };
+    return !m->ask->udp && records > XFROUT_SMALL && zone_walk(apex_of(m), m->v, on_counted, &c, NULL) == OK && c.n < records;
+}
+
+static bool is_long(const struct making *m) { return m->keys > XFROUT_JOIN_KEYS || m->key_bytes > XFROUT_JOIN_BYTES; }
+
 static enum err make_joined(struct making *m)
 {
     struct difference d;
     difference_init(&d);
     enum err err = journal_difference(m->j, apex_of(m), m->first - 1, m->last, 0, &d, m->fault);
     if (err == OK)
-        err = add_difference(m, &d);
+        err = is_worse_than_all(m, d.added + d.removed) ? ERR_GAP : add_difference(m, &d);
     difference_release(&d);
     return err;
 }
@@ -227,13 +247,13 @@ static enum err make_each(struct making *m)
     return err == OK ? m->err : err;
 }
 
-/* ERR_GAP: it cannot be said, and nothing was put yet unless the steps were written one by one. */
+/* ERR_GAP: it cannot be said, or all of the zone is shorter, and nothing was put yet unless the steps were written one by one. */
 static enum err make_steps(struct making *m)
 {
     m->at.serial = m->ask->serial;
     enum err err = add_soa(m, &m->now);
     if (err == OK)
-        err = m->keys > XFROUT_JOIN_KEYS || m->key_bytes > XFROUT_JOIN_BYTES ? make_each(m) : make_joined(m);
+        err = is_long(m) ? make_each(m) : make_joined(m);
     if (err == OK && m->at.serial != m->now.serial)
         err = ERR_GAP;
     return err == OK ? add_soa(m, &m->now) : err;
@@ -255,7 +275,7 @@ static enum xfrout_form choose(struct making *m)
         return XFROUT_AXFR;
     if (m->ask->serial == m->now.serial || serial_later(m->ask->serial, m->now.serial))
         return XFROUT_SOA;
-    if (find_steps(m) == OK)
+    if (find_steps(m) == OK && !(is_long(m) && is_worse_than_all(m, m->keys)))       /* one record of each key at least */
         return XFROUT_IXFR;
     return m->ask->udp ? XFROUT_SOA : XFROUT_AXFR_STYLE;        /* whatever is wrong with the journal: the zone is there */
 }

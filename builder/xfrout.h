@@ -7,7 +7,8 @@
  *     IXFR        the client is as new as we are ... the SOA alone
  *                 the journal knows all steps ...... the net difference in one step, up to XFROUT_JOIN_KEYS keys of the store
  *                                                    that changed; beyond that each step as it was made
- *                 it does not ...................... all of the zone, as AXFR
+ *                 it does not, or they are more
+ *                 records than the zone has ........ all of the zone, as AXFR
  *     over UDP    what does not fit into one message is the SOA alone: the client comes again over TCP */
 #ifndef AZOTH_BUILDER_XFROUT_H
 #define AZOTH_BUILDER_XFROUT_H
@@ -18,6 +19,7 @@
 
 #define XFROUT_JOIN_KEYS 50000u
 #define XFROUT_JOIN_BYTES ((size_t)16 << 20)
+#define XFROUT_SMALL 256u               /* records: a difference up to this is sent as one, however small the zone is */
 
 struct xfrout_ask {
     struct name apex;                   /* lower case */

@@ -31,7 +31,8 @@ MUST_USE enum err zone_add(struct zone *z, struct bytes owner, uint16_t type, ui
  * for what stands in an included file the line of the $INCLUDE, and the text says "in FILE:LINE: ...". */
 #define COMPLAINTS_MAX 20
 struct complaint { uint32_t line; char text[256]; };
-struct complaints { unsigned errors_n, warnings_n; struct complaint errors[COMPLAINTS_MAX], warnings[COMPLAINTS_MAX]; };
+/* same_serial: of a zone file, other records than before under the same serial. */
+struct complaints { unsigned errors_n, warnings_n; bool same_serial; struct complaint errors[COMPLAINTS_MAX], warnings[COMPLAINTS_MAX]; };
 void complain_error(struct complaints *c, uint32_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Those of `later` behind those of c. */
 void complaints_join(struct complaints *c, const struct complaints *later);

@@ -80,14 +80,15 @@ static enum err read_fields(struct reader *r, struct source *src, uint32_t line,
             f->has_ttl = true;
             continue;
         }
+        if (!f->has_class && word_class(&t, &f->class)) {       /* no type is called so; and it is quicker to say no */
+            f->has_class = true;
+            continue;
+        }
         const char *why = word_type(&t, &f->type);
         if (why == NULL)
             return OK;
-        if (f->has_class || !word_class(&t, &f->class)) {
-            complain_word(r, src, line, why, &t);
-            return ERR_BAD;
-        }
-        f->has_class = true;
+        complain_word(r, src, line, why, &t);
+        return ERR_BAD;
     }
 }
 

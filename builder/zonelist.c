@@ -200,7 +200,7 @@ MUST_USE enum err zonelist_write(const struct zonelist *a, const struct zonelist
 /* --- files ------------------------------------------------------------------------------------------------------- */
 static enum err from_errno(const char *path, struct fault *fault)
 {
-    return fault_set(fault, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "%.300s: %s", path, strerror(errno));
+    return fault_set(fault, file_errno(errno), "%.300s: %s", path, strerror(errno));
 }
 
 static int64_t ns_of(const struct timespec *t) { return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec; }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "config/schema.h"
+#include "config/transfers.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ struct loaded {
     struct config_dns dns;
     struct config_links relay;
     struct yaml_top *yaml;
-    struct net core_proxies[CONFIG_LISTEN_MAX], proxies[CONFIG_LISTEN_MAX], allow[CONFIG_LISTEN_MAX];
+    struct net core_proxies[CONFIG_LISTEN_MAX], core_allow[CONFIG_LISTEN_MAX], proxies[CONFIG_LISTEN_MAX], allow[CONFIG_LISTEN_MAX];
     char host[HOST_NAME_MAX + 1];
 };
 /* One check of one file: where complaints go. The first one wins. */
@@ -270,8 +271,32 @@ static void take_node(struct check *c, struct loaded *l)
 #define JOURNAL_MS ((uint64_t)30 * 86400000)
 #define JOURNAL_BYTES ((uint64_t)1 << 30)
 
+static void take_transfers(struct check *c, const struct yaml_transfers *y, struct config_transfers *out)
+{
+    char buf[TRANSFERS_TEXT_MAX], path[WHERE_TEXT_MAX];
+    const char *key, *why = transfers_read(y, out, &key, buf);
+    (void)snprintf(path, sizeof path, "core.dns.transfers.%s", key);
+    if (why != NULL)
+        wrong(c, path, why);
+}
+
 /* What an absent log_retention or journal says. */
 static const struct yaml_retention no_retention = { NULL, NULL };
+
+#define CORE_RRL_RATE 100
+#define CORE_RRL_SLIP 2
+
+static void take_rrl(struct check *c, const char *path, const struct yaml_rrl *y, struct config_rrl *out, struct net *allow)
+{
+    char key[WHERE_TEXT_MAX];
+    (void)snprintf(key, sizeof key, "%s.rate", path);
+    out->rate = (uint32_t)number_or(c, key, y->rate, 0, 1000000, 0);
+    (void)snprintf(key, sizeof key, "%s.slip", path);
+    out->slip = (uint32_t)number_or(c, key, y->slip, 0, 100, 2);
+    (void)snprintf(key, sizeof key, "%s.allow", path);
+    out->allow = nets_of(c, key, y->allow, y->allow_count, allow);
+    out->allow_n = y->allow_count;
+}
 
 static void take_core(struct check *c, struct loaded *l)
 {
@@ -302,6 +327,7 @@ static void take_core(struct check *c, struct loaded *l)
         l->core.api_cert = y->api->cert;
         l->core.api_key = y->api->key;
     }
+    take_transfers(c, y->dns != NULL ? y->dns->transfers : NULL, &l->core.dns_transfers);
     if (y->dns != NULL) {
         check_listens(c, "core.dns.listen", y->dns->listen, y->dns->listen_count);
         l->core.dns_listen = (const char *const *)y->dns->listen;
@@ -309,6 +335,9 @@ static void take_core(struct check *c, struct loaded *l)
         l->core.dns_proxies = nets_of(c, "core.dns.proxies", y->dns->proxies, y->dns->proxies_count, l->core_proxies);
         l->core.dns_proxies_n = y->dns->proxies_count;
     }
+    l->core.dns_rrl = (struct config_rrl){ .rate = CORE_RRL_RATE, .slip = CORE_RRL_SLIP };
+    if (y->dns != NULL && y->dns->rrl != NULL)
+        take_rrl(c, "core.dns.rrl", y->dns->rrl, &l->core.dns_rrl, l->core_allow);
     l->config.core = &l->core;
 }
 
@@ -400,12 +429,8 @@ static void take_dns(struct check *c, struct loaded *l)
     check_listens(c, "dns.listen", y->listen, y->listen_count);
     if (y->cookie_secret != NULL && !cookie_secrets_read(d, y->cookie_secret))
         wrong(c, "dns.cookie_secret", "neither off nor one or two secrets of 32 hex digits");
-    if (y->rrl != NULL) {
-        d->rrl.rate = (uint32_t)number_or(c, "dns.rrl.rate", y->rrl->rate, 0, 1000000, 0);
-        d->rrl.slip = (uint32_t)number_or(c, "dns.rrl.slip", y->rrl->slip, 0, 100, 2);
-        d->rrl.allow = nets_of(c, "dns.rrl.allow", y->rrl->allow, y->rrl->allow_count, l->allow);
-        d->rrl.allow_n = y->rrl->allow_count;
-    }
+    if (y->rrl != NULL)
+        take_rrl(c, "dns.rrl", y->rrl, &d->rrl, l->allow);
     if (y->tls != NULL) {
         if (y->tls->listen_count == 0)
             missing(c, "dns.tls", "listen");

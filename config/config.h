@@ -25,7 +25,17 @@ struct config_links { const char *publish, *serve, *collect; };         /* nanom
 struct config_zone { const char *name, *file; };
 struct config_snapshots { uint64_t rate; unsigned at_once; };           /* bytes a second, default 200M; nodes, default 4 */
 struct config_http { const char *listen; };                             /* ADDRESS@PORT, or NULL when off */
+/* core.dns.transfers: zones from their primaries; bytes, bytes a second and milliseconds. */
+struct config_transfers {
+    uint64_t at_once, per_primary;              /* transfers, defaults 16 and 4 */
+    uint64_t memory;                            /* of all together; 0: an eighth of the machine's */
+    uint64_t zone_size, zone_records;           /* of one: its messages, its records; defaults 4G, 50 M */
+    uint64_t steps_records;                     /* of an IXFR: beyond it all of the zone is asked for; default 100,000 */
+    uint64_t time, rate;                        /* of one: the longest, and the least bytes a second (0: none); defaults 1h, 1k */
+    uint64_t refresh_min, refresh_max, retry_min, retry_max, expire_max;        /* bounds on what a SOA says: 30s, 1d, 15s, 1h, 28d */
+};
 
+struct config_rrl { uint32_t rate, slip; const struct net *allow; size_t allow_n; };       /* rate 0: off */
 struct config_core {
     struct config_links links;
     const char *nodes;                          /* folder of NAME.pub */
@@ -36,6 +46,8 @@ struct config_core {
     const char *api_listen, *api_key_file, *api_cert, *api_key;         /* NULL when absent */
     const char *const *dns_listen; size_t dns_listens;
     const struct net *dns_proxies; size_t dns_proxies_n;
+    struct config_transfers dns_transfers;
+    struct config_rrl dns_rrl;                  /* default: 100, every second one truncated */
     struct config_zone *zones; size_t zones_n;
     struct config_http http;
 };
@@ -56,7 +68,7 @@ struct config_dns {
     const char *nsid, *version;                 /* NULL when absent */
     struct { uint8_t secret[CONFIG_COOKIE_SECRETS][CONFIG_COOKIE_LEN]; unsigned n; bool off; } cookie;  /* n 0: none given */
     const struct net *proxies; size_t proxies_n;
-    struct { uint32_t rate, slip; const struct net *allow; size_t allow_n; } rrl;       /* rate 0: off */
+    struct config_rrl rrl;                      /* default: off */
     struct { const char *const *listen; size_t listens; const char *cert, *key; } tls;
     struct { uint64_t idle_ms, connections, per_client; } tcp;  /* defaults 10s, 1000 and a quarter of them; per_client 0: no limit */
     struct config_http http;

@@ -36,9 +36,33 @@ static const cyaml_schema_field_t api_fields[] = {
     TEXT("key", OPTIONAL, struct yaml_api, key),
     CYAML_FIELD_END
 };
+static const cyaml_schema_field_t transfers_fields[] = {
+    TEXT("at_once", OPTIONAL, struct yaml_transfers, at_once),
+    TEXT("per_primary", OPTIONAL, struct yaml_transfers, per_primary),
+    TEXT("memory", OPTIONAL, struct yaml_transfers, memory),
+    TEXT("zone_size", OPTIONAL, struct yaml_transfers, zone_size),
+    TEXT("zone_records", OPTIONAL, struct yaml_transfers, zone_records),
+    TEXT("steps_records", OPTIONAL, struct yaml_transfers, steps_records),
+    TEXT("time", OPTIONAL, struct yaml_transfers, time),
+    TEXT("rate", OPTIONAL, struct yaml_transfers, rate),
+    TEXT("refresh_min", OPTIONAL, struct yaml_transfers, refresh_min),
+    TEXT("refresh_max", OPTIONAL, struct yaml_transfers, refresh_max),
+    TEXT("retry_min", OPTIONAL, struct yaml_transfers, retry_min),
+    TEXT("retry_max", OPTIONAL, struct yaml_transfers, retry_max),
+    TEXT("expire_max", OPTIONAL, struct yaml_transfers, expire_max),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_field_t rrl_fields[] = {
+    TEXT("rate", CYAML_FLAG_POINTER, struct yaml_rrl, rate),
+    TEXT("slip", OPTIONAL, struct yaml_rrl, slip),
+    LIST("allow", struct yaml_rrl, allow, &text_value, CONFIG_LISTEN_MAX),
+    CYAML_FIELD_END
+};
 static const cyaml_schema_field_t core_dns_fields[] = {
     LIST("listen", struct yaml_core_dns, listen, &text_value, CONFIG_LISTEN_MAX),
     LIST("proxies", struct yaml_core_dns, proxies, &text_value, CONFIG_LISTEN_MAX),
+    PART("rrl", struct yaml_core_dns, rrl, rrl_fields),
+    PART("transfers", struct yaml_core_dns, transfers, transfers_fields),
     CYAML_FIELD_END
 };
 static const cyaml_schema_field_t zone_fields[] = {
@@ -90,12 +114,6 @@ static const cyaml_schema_field_t edge_fields[] = {
     CYAML_FIELD_END
 };
 
-static const cyaml_schema_field_t rrl_fields[] = {
-    TEXT("rate", CYAML_FLAG_POINTER, struct yaml_rrl, rate),
-    TEXT("slip", OPTIONAL, struct yaml_rrl, slip),
-    LIST("allow", struct yaml_rrl, allow, &text_value, CONFIG_LISTEN_MAX),
-    CYAML_FIELD_END
-};
 static const cyaml_schema_field_t tls_fields[] = {
     LIST("listen", struct yaml_tls, listen, &text_value, CONFIG_LISTEN_MAX),
     TEXT("cert", CYAML_FLAG_POINTER, struct yaml_tls, cert),

@@ -11,7 +11,12 @@ struct yaml_http { char *listen; };
 struct yaml_retention { char *age, *size; };
 struct yaml_snapshots { char *rate, *at_once; };
 struct yaml_api { char *listen, *key_file, *cert, *key; };
-struct yaml_core_dns { char **listen; unsigned listen_count; char **proxies; unsigned proxies_count; };
+struct yaml_transfers {
+    char *at_once, *per_primary, *memory, *zone_size, *zone_records, *steps_records, *time, *rate;
+    char *refresh_min, *refresh_max, *retry_min, *retry_max, *expire_max;
+};
+struct yaml_rrl { char *rate, *slip; char **allow; unsigned allow_count; };
+struct yaml_core_dns { char **listen; unsigned listen_count; char **proxies; unsigned proxies_count; struct yaml_rrl *rrl; struct yaml_transfers *transfers; };
 struct yaml_core {
     char *publish, *serve, *collect, *nodes;
     char *encrypt;
@@ -30,7 +35,6 @@ struct yaml_edge {
     struct yaml_relay *relay;
     struct yaml_http *http;
 };
-struct yaml_rrl { char *rate, *slip; char **allow; unsigned allow_count; };
 struct yaml_tls { char **listen; unsigned listen_count; char *cert, *key; };
 struct yaml_tcp { char *idle, *connections, *per_client; };
 struct yaml_dns {

@@ -138,7 +138,7 @@ static void on_superseded(evutil_socket_t fd, short what, void *arg)
 }
 
 /* --- signals ---------------------------------------------------------------------------------------------------- */
-static void on_reload(void *arg)
+static enum err on_reload(void *arg)
 {
     struct main *m = arg;
     struct fault fault = { "" };
@@ -148,7 +148,7 @@ static void on_reload(void *arg)
     if (err != OK) {
         log_error("dns.reload", "err=%s next=\"old configuration stays\"",
                   log_quote(text, sizeof text, fault_text(&fault, err)));
-        return;
+        return err;
     }
     log_setup(c->log.level, c->log.json);
     if (fit_restart_keys(m->config, c, keys) > 0)
@@ -160,6 +160,7 @@ static void on_reload(void *arg)
     config_free(c);
     serve_all(&m->server);                      /* the workers take what is theirs */
     log_info("dns.reload", "what=%s", certificate ? "log,cookies,certificate" : "log,cookies");
+    return err;
 }
 
 static void on_drain(void *arg)

@@ -13,7 +13,7 @@
 
 /* --- signals -------------------------------------------------------------------------------------------------------- */
 /* A bad folder leaves the old list. */
-static void nodes_reload(struct app *a, const char *folder)
+static enum err nodes_reload(struct app *a, const char *folder)
 {
     struct nodes *now, *old = a->nodes;
     struct fault fault = { .text = "" };
@@ -21,16 +21,17 @@ static void nodes_reload(struct app *a, const char *folder)
     enum err err = nodes_open(&now, folder, &fault);
     if (err != OK) {
         log_error("edge.nodes", "err=%s next=keep-old", log_quote(words, sizeof words, fault_text(&fault, err)));
-        return;
+        return err;
     }
     a->nodes = now;
     publisher_nodes(a->publisher, now);
     (void)nodes_gone(now, old, gone, sizeof gone);
     log_info("edge.nodes", "listed=%zu removed=%s", nodes_count(now), log_quote(words, sizeof words, gone));
     nodes_close(old);
+    return OK;
 }
 
-static void reload(void *arg)
+static enum err reload(void *arg)
 {
     struct app *a = arg;
     struct config *c;
@@ -39,15 +40,16 @@ static void reload(void *arg)
     enum err err = config_load(a->config_path, &c, &fault);
     if (err != OK) {
         log_error("edge.reload", "err=%s next=keep-old", log_quote(words, sizeof words, fault_text(&fault, err)));
-        return;
+        return err;
     }
     log_setup(c->log.level, c->log.json);
     if (c->edge != NULL)
         upkeep_keep(a->upkeep, &(struct retain_limits){ c->edge->retention_ms, c->edge->retention_bytes });
     log_info("edge.reload", "took=log,edge.log_retention");
     if (a->publisher != NULL && c->edge != NULL && c->edge->relay != NULL)
-        nodes_reload(a, c->edge->relay_nodes);
+        err = nodes_reload(a, c->edge->relay_nodes);
     config_free(c);
+    return err;
 }
 
 static void drain(void *arg)

@@ -71,7 +71,8 @@ static enum err read_folder(struct nodes *n, const char *folder, struct fault *f
     enum err err = OK;
     DIR *d = opendir(folder);
     if (d == NULL)
-        return fault_set(fault, ERR_IO, "%s: %s (a folder with the NAME.pub of each node that is served)", folder, strerror(errno));
+        return fault_set(fault, file_errno(errno) == ERR_NOMEM ? ERR_NOMEM : ERR_IO,
+                         "%s: %s (a folder with the NAME.pub of each node that is served)", folder, strerror(errno));
     while (err == OK && (errno = 0, e = readdir(d)) != NULL) {
         if (is_pub_file(e->d_name, &name_len))
             err = read_one(n, folder, e->d_name, name_len, fault);

@@ -3,14 +3,19 @@
 #include "tools/verbs.h"
 #include "tools/zone_parts.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
+
+#define LOG_LIMIT 100
+#define LOG_PAGE 1000
 
 const struct option_spec tsig_options[] = {
     OPTION("algorithm", "NAME", OPTION_TEXT, algorithm, "add: hmac-sha256 (default), hmac-sha512, ..."),
     OPTION("secret", "BASE64", OPTION_TEXT, secret, "add: the secret; made when it is not given"),
     OPTION("update", "ZONE[:TYPE,...]", OPTION_LIST, update, "add: may change the zone, or these types in it (again for each)"),
     OPTION("transfer", "ZONE", OPTION_LIST, transfer, "add: may take the zone (again for each)"),
-    OPTION("format", "FORMAT", OPTION_TEXT, format, "add: print the key for bind (default), knot or nsupdate"),
+    OPTION("format", "FORMAT", OPTION_TEXT, format, "add: print the key for bind (default), knot, nsd, powerdns or nsupdate"),
+    OPTION("limit", "COUNT", OPTION_NUMBER, limit, "log: at most so many (default 100)"),
     OPTION("secrets", NULL, OPTION_FLAG, secrets, "list: with the secrets"),
     OPTION_END,
 };
@@ -63,10 +68,23 @@ static void print_key(const char *format, const char *name, const char *algorith
 {
     if (strcmp(format, "knot") == 0)
         (void)printf("key:\n  - id: %s\n    algorithm: %s\n    secret: %s\n", name, algorithm, secret);
+    else if (strcmp(format, "nsd") == 0)
+        (void)printf("key:\n    name: \"%s\"\n    algorithm: %s\n    secret: \"%s\"\n", name, algorithm, secret);
+    else if (strcmp(format, "powerdns") == 0)
+        (void)printf("pdnsutil import-tsig-key %s %s '%s'\n", name, algorithm, secret);
     else if (strcmp(format, "nsupdate") == 0)
         (void)printf("%s:%s:%s\n", algorithm, name, secret);
     else
         (void)printf("key \"%s\" {\n    algorithm %s;\n    secret \"%s\";\n};\n", name, algorithm, secret);
+}
+
+static bool is_format(const char *text)
+{
+    static const char *const all[] = { "bind", "knot", "nsd", "powerdns", "nsupdate" };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(all[i], text) == 0)
+            return true;
+    return false;
 }
 
 static int tsig_add(const struct options *o)
@@ -76,8 +94,8 @@ static int tsig_add(const struct options *o)
     struct client *client = NULL;
     struct name key;
     json_t *body = NULL, *reply = NULL;
-    if (strcmp(format, "bind") != 0 && strcmp(format, "knot") != 0 && strcmp(format, "nsupdate") != 0)
-        return tool_fail(EXIT_USAGE, "tsig add: --format is bind, knot or nsupdate");
+    if (!is_format(format))
+        return tool_fail(EXIT_USAGE, "tsig add: --format is bind, knot, nsd, powerdns or nsupdate");
     int code = tool_zone_name("tsig add", o->args[1], &key);
     if (code == EXIT_FINE)
         code = make_body(o, &body);
@@ -220,9 +238,70 @@ static int tsig_remove(const struct options *o)
     return code;
 }
 
+/* --- log ------------------------------------------------------------------------------------------------------------- */
+static int log_row(const struct options *o, struct table *t, const json_t *e)
+{
+    char note[1200];
+    if (o->json)
+        return client_json_print(e);
+    const char *cells[] = { tool_member(e, "time"), tool_member(e, "key"), tool_member(e, "name"), tool_member(e, "address"),
+                            tool_member(e, "via"), tool_trace_text(note, sizeof note, e) };
+    return table_add(t, cells) == OK ? EXIT_FINE : tool_fail(EXIT_USAGE, "out of memory");
+}
+
+/* One page; *before: where the next one goes on, 0 ends. */
+static int log_page(struct client *c, const struct options *o, const char *name, struct table *t, uint64_t *left, uint64_t *before)
+{
+    char path[ZONE_PATH_MAX], at[40] = "";
+    json_t *reply = NULL, *e;
+    size_t i;
+    if (*before > 0)
+        (void)snprintf(at, sizeof at, "&before=%" PRIu64, *before);
+    (void)snprintf(path, sizeof path, "/v1/tsig/log?limit=%" PRIu64 "%s%s", *left < LOG_PAGE ? *left : (uint64_t)LOG_PAGE, name, at);
+    int code = client_json_call(c, "tsig log", CLIENT_GET, path, NULL, 0, &reply);
+    json_array_foreach(json_object_get(reply, "changes"), i, e)
+        if (code == EXIT_FINE && *left > 0) {
+            code = log_row(o, t, e);
+            (*left)--;
+        }
+    uint64_t next = (uint64_t)json_integer_value(json_object_get(reply, "next"));
+    *before = *before == 0 || next < *before ? next : 0;        /* what does not go on must end */
+    json_decref(reply);
+    return code;
+}
+
+static int tsig_log(const struct options *o)
+{
+    static const char *const heads[] = { "TIME", "KEY", "WHO", "ADDRESS", "VIA", "" };
+    char text[NAME_TEXT_MAX], encoded[3 * NAME_TEXT_MAX + 1], name[3 * NAME_TEXT_MAX + 10] = "";
+    uint64_t left = o->limit != 0 ? o->limit : LOG_LIMIT, before = 0;
+    struct client *client = NULL;
+    struct table t = { 0 };
+    struct name key;
+    int code = o->args_n > 1 ? tool_zone_name("tsig log", o->args[1], &key) : EXIT_FINE;
+    if (code == EXIT_FINE && o->args_n > 1) {
+        client_percent(encoded, bytes_of_text(name_text(text, sizeof text, name_bytes(&key))));
+        (void)snprintf(name, sizeof name, "&name=%s", encoded);
+    }
+    if (code == EXIT_FINE && table_init(&t, heads, sizeof heads / sizeof heads[0]) != OK)
+        code = tool_fail(EXIT_USAGE, "out of memory");
+    if (code == EXIT_FINE)
+        code = client_open(&client, o, CLIENT_TIMEOUT_MS);
+    if (code == EXIT_FINE)
+        do
+            code = log_page(client, o, name, &t, &left, &before);
+        while (code == EXIT_FINE && left > 0 && before > 0);
+    if (code == EXIT_FINE && !o->json)
+        table_print(&t);
+    table_release(&t);
+    client_close(client);
+    return code;
+}
+
 /* --- which one ------------------------------------------------------------------------------------------------------- */
 const struct verb tsig_verbs[] = {
     { "add", "NAME", 2, 2, " algorithm secret update transfer format ", tsig_add },
+    { "log", "[NAME]", 1, 2, " limit ", tsig_log },
     { "list", "[--secrets]", 1, 1, " secrets ", tsig_list },
     { "remove", "NAME", 2, 2, "", tsig_remove },
     { NULL, NULL, 0, 0, NULL, NULL },

@@ -16,14 +16,14 @@ const struct command commands[] = {
       "[--prefix PREFIX] [--after KEY] [--limit COUNT] [--timeout TIME]",
       "read and write the entries of general namespaces", kv_options, 2, 4, false, cmd_kv, NULL },
     { "zone", "add|import|export|list|show|remove|set|rebuild|transfer|notify|log|diff|rollback [NAME] [FILE | SETTING=VALUE...] [--ns NAME]... "
-      "[--kind KIND] [--primary ADDRESS[@PORT][/KEY]]... [--tsig KEY] [--serial POLICY] [--file FILE] [--from SEQ] [--to SEQ] "
-      "[--limit COUNT] [--axfr] [--force] [--if-serial SERIAL] [--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",
+      "[--kind KIND] [--primary ADDRESS[@PORT][/KEY]]... [--tsig KEY] [--catalog] [--serial POLICY] [--file FILE] [--from SEQ] [--to SEQ] "
+      "[--limit COUNT] [--records] [--axfr] [--failing] [--counts] [--force] [--if-serial SERIAL] [--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",
       "zones: make, fill, look at, change and remove them, and what was done to them", zone_options, 1, SIZE_MAX, false, cmd_zone, zone_verbs },
     { "rrset", "set|add|delete|get NAME [TTL] TYPE RDATA... [--zone ZONE] [--comment TEXT] [--force] [--if-serial SERIAL] "
       "[--dry-run] [--yes] [--wait[=SHARE]] [--timeout TIME]",
       "change and show the records of a zone, one argument per record", rrset_options, 1, SIZE_MAX, false, cmd_rrset, rrset_verbs },
-    { "tsig", "add|list|remove [NAME] [--algorithm NAME] [--secret BASE64] [--update ZONE[:TYPE,...]]... [--transfer ZONE]... "
-      "[--format bind|knot|nsupdate] [--secrets]",
+    { "tsig", "add|list|remove|log [NAME] [--algorithm NAME] [--secret BASE64] [--update ZONE[:TYPE,...]]... [--transfer ZONE]... "
+      "[--format bind|knot|nsd|powerdns|nsupdate] [--secrets] [--limit COUNT]",
       "keys that sign updates and transfers", tsig_options, 1, 2, false, cmd_tsig, tsig_verbs },
     { "log", "--dir DIR [--from SEQ] [--limit COUNT] [--verify] [--core-key KEY]", "print log records", log_options,
       0, 0, true, cmd_log, NULL },

@@ -22,10 +22,12 @@ struct options {
     bool if_absent, key64, deep, all, watch;
     const char *kind, *serial, *tsig, *if_serial, *wait, *comment, *from_seq, *to_seq, *algorithm, *secret;
     struct option_list nameservers, primaries, update, transfer;
-    bool dry_run, yes, secrets;
+    bool dry_run, yes, secrets, records;
     struct option_list servers;
     const char *axfr, *key, *types, *retries;
     bool transfer_all;          /* zone transfer --axfr */
+    bool catalog;               /* zone add --catalog */
+    bool failing, counts;       /* zone list --failing, zone show --counts */
     uint64_t limit_differences, rate;
     bool dnssec, ignore_ttl, ignore_signatures;
     const char *const *args;                                    /* what is no option, in order; borrowed from argv */

@@ -50,9 +50,9 @@ static void spaces(int n)
         (void)fputc(' ', stdout);
 }
 
-void table_print(const struct table *t)
+static void print_from(const struct table *t, size_t first)
 {
-    for (size_t r = 0; r < t->rows; r++) {
+    for (size_t r = first; r < t->rows; r++) {
         int owed = 0;                   /* spaces that are printed only when something follows */
         for (size_t i = 0; i < t->columns; i++) {
             const char *text = t->cells[r * t->columns + i];
@@ -71,6 +71,9 @@ void table_print(const struct table *t)
         (void)fputc('\n', stdout);
     }
 }
+
+void table_print(const struct table *t) { print_from(t, 0); }
+void table_print_rows(const struct table *t) { print_from(t, 1); }
 
 void table_release(struct table *t)
 {

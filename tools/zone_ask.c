@@ -12,7 +12,11 @@ static int ask(const struct options *o, const char *what, const char *rest, cons
     int code = tool_zone_path_of(what, o->args[1], rest, path);
     if (code == EXIT_FINE && (code = client_open(&c, o, CLIENT_TIMEOUT_MS)) == EXIT_FINE)
         code = client_json_call(c, what, CLIENT_POST, path, NULL, 0, &reply);
-    if (code == EXIT_FINE && o->json)
+    const json_t *ticket = json_object_get(reply, "ticket");
+    struct name zone;
+    if (code == EXIT_FINE && o->wait != NULL && json_is_integer(ticket) && (code = tool_zone_name(what, o->args[1], &zone)) == EXIT_FINE)
+        code = tool_secondary_wait(o, c, &zone, json_integer_value(ticket));
+    else if (code == EXIT_FINE && o->json)
         code = client_json_print(reply);
     else if (code == EXIT_FINE)
         (void)printf("%s: %s\n", o->args[1], words);
@@ -23,7 +27,9 @@ static int ask(const struct options *o, const char *what, const char *rest, cons
 
 int cmd_zone_transfer(const struct options *o)
 {
-    return ask(o, "zone transfer", o->transfer_all ? "/transfer?axfr=1" : "/transfer", "its primaries are being asked");
+    static const char *const rest[2][2] = { { "/transfer", "/transfer?force=1" }, { "/transfer?axfr=1", "/transfer?axfr=1&force=1" } };
+    int code = tool_secondary_may_wait(o);
+    return code != EXIT_FINE ? code : ask(o, "zone transfer", rest[o->transfer_all][o->force], "its primaries are being asked");
 }
 
 int cmd_zone_notify(const struct options *o)

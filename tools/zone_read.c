@@ -32,7 +32,10 @@ static int list_page(const struct options *o, struct table *t, const json_t *zon
     json_array_foreach(zones, i, z) {
         char serial[24];
         number_text(serial, z, strcmp(tool_member(z, "state"), "empty") != 0 ? "serial" : "");    /* nothing there: no SOA */
-        const char *cells[] = { tool_member(z, "name"), tool_member(z, "kind"), tool_member(z, "state"), serial, tool_member(z, "account") };
+        char checked[TOOL_SPAN_MAX], why[600];
+        const char *cells[] = { tool_member(z, "name"), o->failing ? tool_member(z, "state") : tool_member(z, "kind"),
+                                o->failing ? serial : tool_member(z, "state"), o->failing ? tool_secondary_checked(checked, z) : serial,
+                                o->failing ? tool_secondary_why(why, sizeof why, z) : tool_member(z, "account") };
         if (code != EXIT_FINE)
             break;
         if (o->json)
@@ -54,19 +57,20 @@ static bool next_page(char *path, size_t cap, const struct options *o, const jso
         client_percent(after, bytes_of_text(next));
     if (o->kind != NULL && strlen(o->kind) < 32)
         client_percent(kind, bytes_of_text(o->kind));
-    (void)snprintf(path, cap, "/v1/zones?limit=%d%s%s%s%s", PAGE, kind[0] != '\0' ? "&kind=" : "", kind,
+    (void)snprintf(path, cap, "/v1/zones?limit=%d%s%s%s%s%s", PAGE, o->failing ? "&failing=1" : "", kind[0] != '\0' ? "&kind=" : "", kind,
                    after[0] != '\0' ? "&after=" : "", after);
     return true;
 }
 
 int cmd_zone_list(const struct options *o)
 {
-    static const char *const heads[] = { "ZONE", "KIND", "STATE", ">SERIAL", "ACCOUNT" };
+    static const char *const plain[] = { "ZONE", "KIND", "STATE", ">SERIAL", "ACCOUNT" };
+    static const char *const failing[] = { "ZONE", "STATE", ">SERIAL", ">CHECKED", "WHY NOT" };
     char path[ZONE_PATH_MAX];
     struct client *client = NULL;
     struct table t;
     json_t *reply = NULL;
-    if (table_init(&t, heads, sizeof heads / sizeof heads[0]) != OK)
+    if (table_init(&t, o->failing ? failing : plain, sizeof plain / sizeof plain[0]) != OK)
         return tool_fail(EXIT_USAGE, "out of memory");
     int code = client_open(&client, o, CLIENT_TIMEOUT_MS);
     while (code == EXIT_FINE && next_page(path, sizeof path, o, reply)) {
@@ -175,8 +179,11 @@ static void show(const json_t *zone)
     for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
         if ((v = json_object_get(zone, first[i])) != NULL)
             put_line(first[i], v);
+    tool_secondary_print(zone);
+    tool_catalog_print(zone);
     json_object_foreach((json_t *)(uintptr_t)zone, name, v) {
-        bool told = empty(v);
+        bool told = empty(v) || strcmp(name, "secondary") == 0 || strcmp(name, "failing") == 0
+            || strcmp(name, "catalog_state") == 0 || strcmp(name, "member_of") == 0;
         for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
             told = told || strcmp(first[i], name) == 0;
         if (!told)
@@ -194,7 +201,8 @@ int cmd_zone_show(const struct options *o)
     if (code == EXIT_FINE)
         code = client_open(&client, o, CLIENT_TIMEOUT_MS);
     if (code == EXIT_FINE) {
-        tool_zone_path(path, &zone, "");
+        tool_zone_path(path, &zone, o->counts ? "?counts=1" : "");
+        client_timeout(client, o->counts ? EXPORT_TIMEOUT_MS : CLIENT_TIMEOUT_MS);
         code = client_json_call(client, "zone show", CLIENT_GET, path, NULL, 0, &reply);
     }
     if (code == EXIT_FINE && o->json) {

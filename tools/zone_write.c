@@ -17,23 +17,42 @@ static json_t *primary_json(const char *text, const char *key)
     return p;
 }
 
+/* ADDRESS[@PORT][/KEY], as the API has it: "ADDRESS key:NAME". */
+static json_t *target_json(const char *text)
+{
+    const char *slash = strchr(text, '/');
+    return slash == NULL ? json_string(text) : json_sprintf("%.*s key:%s", (int)(slash - text), text, slash + 1);
+}
+
 /* The words between commas. */
-static json_t *list_json(const char *text, bool primaries)
+static json_t *list_json(const char *text, json_t *(*element)(const char *text))
 {
     json_t *list = json_array();
     for (size_t len; *text != '\0'; text += len + (text[len] == ',')) {
         len = strcspn(text, ",");
         char *word = strndup(text, len);
         if (word != NULL && len > 0)
-            (void)json_array_append_new(list, primaries ? primary_json(word, NULL) : json_string(word));
+            (void)json_array_append_new(list, element(word));
         free(word);
     }
     return list;
 }
 
-static bool is_list(const char *setting)
+static json_t *primary_alone(const char *text) { return primary_json(text, NULL); }
+
+static const struct { const char *setting; json_t *(*element)(const char *text); } lists[] = {
+    { "update_acl", json_string }, { "transfer_acl", json_string }, { "notify", target_json }, { "primaries", primary_alone },
+};
+
+static json_t *value_json(const char *setting, const char *value)
 {
-    return strcmp(setting, "update_acl") == 0 || strcmp(setting, "notify") == 0 || strcmp(setting, "transfer_acl") == 0;
+    if (value[0] == '\0')
+        return json_null();
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (strcmp(setting, lists[i].setting) == 0)
+            return list_json(value, lists[i].element);
+    json_t *object = strcmp(setting, "catalog") == 0 ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL;
+    return object != NULL ? object : json_string(value);
 }
 
 /* SETTING=VALUE into body; an empty value puts the default back. Which settings there are is the core's to know. */
@@ -46,8 +65,7 @@ static int take_setting(json_t *body, const char *word)
     if (name == NULL)
         return tool_fail(EXIT_USAGE, "out of memory");
     const char *value = equals + 1;
-    bool primaries = strcmp(name, "primaries") == 0;
-    json_t *v = value[0] == '\0' ? json_null() : primaries || is_list(name) ? list_json(value, primaries) : json_string(value);
+    json_t *v = value_json(name, value);
     int code = EXIT_FINE;
     if (json_object_get(body, name) != NULL)
         code = tool_fail(EXIT_USAGE, "zone set: %.100s is given twice", name);
@@ -137,8 +155,8 @@ static int check_add(const struct options *o)
         return tool_fail(EXIT_USAGE, "zone add: a secondary zone needs --primary ADDRESS[@PORT]");
     if (secondary && (o->nameservers.n > 0 || o->file != NULL))
         return tool_fail(EXIT_USAGE, "zone add: the records of a secondary zone come from its primary: no --ns, no --file");
-    if (!secondary && (o->primaries.n > 0 || o->tsig != NULL))
-        return tool_fail(EXIT_USAGE, "zone add: --primary and --tsig are for --kind secondary");
+    if (!secondary && (o->primaries.n > 0 || o->tsig != NULL || o->catalog))
+        return tool_fail(EXIT_USAGE, "zone add: --primary, --tsig and --catalog are for --kind secondary");
     if (!secondary && (o->nameservers.n == 0) == (o->file == NULL))
         return tool_fail(EXIT_USAGE, "zone add: give --ns NAME, once or more, or --file FILE");
     return EXIT_FINE;
@@ -158,6 +176,8 @@ static json_t *add_body(const struct options *o, const char *name)
         (void)json_object_set(body, "nameservers", servers);
     if (json_array_size(primaries) > 0)
         (void)json_object_set(body, "primaries", primaries);
+    if (o->catalog)
+        (void)json_object_set_new(body, "catalog", json_true());
     if (o->serial != NULL)
         (void)json_object_set_new(body, "serial_policy", json_string(o->serial));
     json_decref(servers);

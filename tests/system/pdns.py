@@ -54,7 +54,7 @@ class Api:
 
 
 class Pdns(Api):
-    def __init__(self, place, backend):
+    def __init__(self, place, backend, more=""):
         super().__init__(port(), KEY)
         self.folder = pathlib.Path(place) / f"pdns-{backend}"
         self.folder.mkdir()
@@ -81,7 +81,7 @@ webserver-port={self.api_port}
 webserver-allow-from={HOST}
 security-poll-suffix=
 loglevel=4
-""")
+{more}""")
         run = [str(root / "run"), "pdns_server"] if (root / "run").exists() else ["/usr/sbin/pdns_server"]
         self.log = open(self.folder / "log", "wb")
         self.process = subprocess.Popen([*run, f"--config-dir={self.folder}", "--daemon=no", "--guardian=no", "--disable-syslog"],

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import yaml
@@ -382,11 +383,40 @@ def test_bodies(lab):
         """Only the head is sent: the reply must come all the same."""
         with socket.create_connection((HOST, core.ports["api"]), timeout=30) as s:
             s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Length: {size}\r\n\r\n".encode())
-            return int(s.recv(4096).split()[1])
-    assert refused_early("/v1/zones/example.com/import", 257 << 20, API_KEY) == 413
-    assert refused_early("/v1/zones", 5 << 20, API_KEY) == 413
-    assert refused_early("/v1/zones/example.com/import", 65 << 10, "somebody-else") == 413
-    assert refused_early("/v1/zones/example.com/import", 65 << 10, RO_KEY) == 413
+            head, body = b"".join(iter(lambda: s.recv(4096), b"")).split(b"\r\n\r\n")      # and the connection ends
+            assert b"application/json" in head
+            return int(head.split()[1]), json.loads(body)["error"]
+    assert refused_early("/v1/zones/example.com/import", 257 << 20, API_KEY) == (413, "a zone file of more than 256 MiB; azoth load takes larger "
+                                                                                 "ones, while no daemon runs")
+    assert refused_early("/v1/zones", 5 << 20, API_KEY) == (413, "a body of more than 4096 KiB; whole zones go to "
+                                                            "POST /v1/zones/NAME/import, up to 256 MiB")
+    assert refused_early("/v1/zones/example.com/import", 65 << 10, "somebody-else")[0] == 401
+    assert refused_early("/v1/zones/example.com/import", 65 << 10, RO_KEY)[0] == 403
+    assert refused_early("/v1/kv/app/k", 1 << 62, API_KEY)[0] == 413
+    big = api.ask("PATCH", "/v1/zones/example.com/rrsets", b" " * (5 << 20))       # also when all of it is sent at once
+    assert big.status == 413 and "/import" in big.json()["error"]
+    api = Api(core)
+
+    # zone files that come at the same time share what is kept for them
+    def importing():
+        s = socket.create_connection((HOST, core.ports["api"]), timeout=30)
+        s.sendall(f"POST /v1/zones/example.com/import HTTP/1.1\r\nHost: x\r\nX-API-Key: {API_KEY}\r\nContent-Length: {200 << 20}\r\n\r\n".encode())
+        return s
+    def status_of_another():
+        """None: its body is waited for."""
+        with importing() as s:
+            s.settimeout(1)
+            try:
+                return int(s.recv(4096).split()[1])
+            except TimeoutError:
+                return None
+    waiting = [importing(), importing()]
+    wait_until("two imports fill it", lambda: status_of_another() == 503)
+    small = "\n".join(text.split("\n")[:20]) + "\n"
+    assert api.ask("POST", "/v1/zones/example.com/import?dry_run=1&force=1", small).status == 200
+    for s in waiting:
+        s.close()
+    wait_until("there is room again", lambda: status_of_another() is None)
     # several requests on one connection, sent at once: each has its own limit
     with socket.create_connection((HOST, core.ports["api"]), timeout=60) as s:
         head = f"Host: x\r\nX-API-Key: {API_KEY}\r\n"
@@ -405,6 +435,43 @@ def test_bodies(lab):
         s.sendall(f"GET /v1/zones/example.com/export HTTP/1.1\r\n{head}\r\n".encode())
         assert s.recv(8, socket.MSG_PEEK)
         core.stop()
+
+
+def test_all_that_is_wrong_is_told(lab):
+    core = api_core(lab).start()
+    api = Api(core)
+    api.good("POST", "/v1/zones", NEW, 201)
+    good = {"name": "a", "type": "A", "records": [{"content": "192.0.2.1"}]}
+    reply = api.bad(422, "192.0.2.300", "PATCH", "/v1/zones/example.com/rrsets", {"rrsets": [
+        good, {**good, "records": [{"content": "192.0.2.300"}]}, {**good, "colour": "red"}, good, 7, {**good, "change": "delete"},
+        {"name": "b", "type": "NOSUCH", "records": []}]})
+    assert [e["line"] for e in reply["errors"]] == [2, 3, 5, 6, 7] and reply["error"] == reply["errors"][0]["text"]
+    assert "colour" in reply["errors"][1]["text"] and "no records" in reply["errors"][3]["text"] and "NOSUCH" in reply["errors"][4]["text"]
+    assert api.ask("GET", "/v1/zones/example.com/rrsets/a/A").status == 404
+    many = api.bad(400, "object", "PATCH", "/v1/zones/example.com/rrsets", {"rrsets": [7] * 100})
+    assert len(many["errors"]) == 20
+
+
+def test_strangers_hold_no_places(lab):
+    """Whoever only opens connections has each of them for a moment; those who work keep theirs."""
+    core = api_core(lab).start()
+    api = Api(core)
+    api.good("GET", "/v1/zones")
+    mine = api.connection.sock.getsockname()
+    strangers = []
+    for i in range(63):
+        s = socket.create_connection((HOST, core.ports["api"]), timeout=30)
+        s.sendall(b"GET /v1/zones HTTP/1.1\r\nX-Slow: " if i % 2 else b"")
+        strangers.append(s)
+    began = time.monotonic()
+    other = Api(core)
+    assert other.ask("GET", "/v1/zones").status == 200 and time.monotonic() - began < 20
+    api.good("GET", "/v1/zones")
+    assert api.connection.sock.getsockname() == mine            # the same one
+    for s in strangers:                                         # each of them ends, the last ones after 10 s
+        s.settimeout(30)
+        assert b"200 OK" not in s.recv(1000)
+        s.close()
 
 
 def test_the_document(lab):
@@ -428,11 +495,17 @@ def test_the_document(lab):
     api.good("POST", "/v1/zones/two.example/import?create=1", laboratory.small_zone("two.example."), 201)
     api.good("POST", f"{zone}/rebuild")
     api.good("POST", f"{zone}/notify", status=202)
+    api.good("POST", "/v1/zones", {"name": "catalog.example", "kind": "secondary", "primaries": [{"address": "127.0.0.1@9"}],
+                                   "catalog": {"notify": ["127.0.0.1@9"], "groups": {"eu": {"transfer_acl": ["127.0.0.1"]}}}}, 201)
+    assert api.good("GET", "/v1/zones/catalog.example")["catalog_state"]["state"] == "waiting"
+    api.good("PATCH", "/v1/zones/catalog.example", {"catalog": True})
+    api.good("POST", "/v1/zones/catalog.example/transfer?force=1", None, 202)
     api.good("POST", "/v1/zones", {"name": "second.example", "kind": "secondary", "primaries": [{"address": "127.0.0.1@9"}]}, 201)
     api.good("POST", "/v1/zones/second.example/transfer?axfr=1", status=202)
     api.good("POST", "/v1/tsig", {"name": "k.example"}, 201)
     api.good("GET", "/v1/tsig")
     api.good("GET", "/v1/tsig/k.example")
+    api.good("GET", "/v1/tsig/log")
     api.good("PUT", "/v1/tsig/k.example", {"algorithm": "hmac-sha1"})
     api.good("PUT", "/v1/tsig/l.example", {}, 201)
     api.good("DELETE", "/v1/tsig/k.example")

@@ -212,11 +212,12 @@ def test_no_zone_is_found(fake):
     (["zone", "add", "example.com", "--ns", "ns1", "--primary", "192.0.2.1"], "are for --kind secondary"),
     (["zone", "set", "example.com", "guard"], "'guard' is not SETTING=VALUE"),
     (["zone", "set", "example.com", "guard=strict", "guard="], "given twice"),
-    (["zone", "diff", "example.com"], "--from SEQ is missing"),
+    (["zone", "diff", "example.com"], "zone diff: NAME SEQ shows one change"),
+    (["zone", "diff", "example.com", "3", "--from", "2"], "zone diff: NAME SEQ shows one change"),
     (["zone", "rollback", "example.com"], "--to SEQ is missing"),
     (["zone", "rollback", "example.com", "--to", "1.x"], "neither SEQ nor EPOCH.SEQ"),
     (["zone", "import", "example.com", "/nonexistent"], "/nonexistent"),
-    (["tsig", "add", "key", "--format", "dig"], "--format is bind, knot or nsupdate"),
+    (["tsig", "add", "key", "--format", "dig"], "--format is bind, knot, nsd, powerdns or nsupdate"),
     (["tsig", "list", "--format", "bind"], "tsig list takes no --format"),
 ])
 def test_wrong_usage(fake, args, says):
@@ -422,6 +423,8 @@ def test_secrets_are_shown_when_asked_for(fake):
 @pytest.mark.parametrize("form, block", [
     ("bind", 'key "dhcp.example.com" {\n    algorithm hmac-sha512;\n    secret "%s";\n};\n'),
     ("knot", "key:\n  - id: dhcp.example.com\n    algorithm: hmac-sha512\n    secret: %s\n"),
+    ("nsd", 'key:\n    name: "dhcp.example.com"\n    algorithm: hmac-sha512\n    secret: "%s"\n'),
+    ("powerdns", "pdnsutil import-tsig-key dhcp.example.com hmac-sha512 '%s'\n"),
     ("nsupdate", "hmac-sha512:dhcp.example.com:%s\n"),
 ])
 def test_a_new_key_is_printed_for_its_user(fake, form, block):
@@ -542,13 +545,17 @@ def fleet(lab):
 
 def test_the_examples_of_readme(fleet):
     core, edge, run = fleet
-    lines = shell_examples((TOP / "README.md").read_text(), "azoth zone add")
+    lines = shell_examples((TOP / "README.md").read_text(), "azoth zone rollback")
     assert len(lines) == 8
     first = json.loads(run(lines[0] + " --json").stdout)["seq"] if "#" not in lines[0] else int(run(lines[0]).stdout.split(".")[1])
     for line in lines[1:]:
         run(line.replace("--to 1.2", f"--to 1.{first + 1}"))
     edge_has = edge.dump("example.org.")
     assert "192.0.2.2" in edge_has and "MX" not in edge_has
+    lines = shell_examples((TOP / "README.md").read_text(), "azoth compare")
+    assert len(lines) == 7
+    for line in lines[:-1]:                         # the last one asks servers
+        run(line)
 
 
 def test_the_examples_of_the_manual(fleet, lab):

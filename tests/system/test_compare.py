@@ -1,6 +1,8 @@
 """azoth compare: no differences where servers have the same zone, whoever made them; each kind of difference is shown; what stands
 between (a server that is not there, goes away, forges, cuts off) is told and does not pass for a difference of the zone."""
 import gzip
+import os
+import re
 import socket
 import threading
 import time
@@ -14,6 +16,7 @@ import peers
 import signers
 from lab import DATA, HOST, azoth, port, small_zone
 from oddzones import World
+from test_cli_zone import on_terminal
 
 needs_peers = pytest.mark.skipif(bool(peers.missing()), reason=f"not installed: {peers.missing()} (scripts/install-deps --test)")
 
@@ -345,3 +348,14 @@ def test_a_rate(pair):
     start = time.monotonic()
     done = compare(one.port, two.port, "--zone", file, "--rate", "200", "--types", "A", "--json").json()
     assert done["questions"] > 25 and time.monotonic() - start > (done["questions"] - 2) / 200
+
+
+def test_progress_on_a_terminal(pair):
+    """A bar that grows while it asks, and is gone at the end; without a terminal there is none."""
+    (one, two), (file, _) = pair()
+    args = ["compare", "--server", f"{HOST}@{one.port}", "--server", f"{HOST}@{two.port}", "--zone", file, "--types", "A", "--rate", "150"]
+    code, text = on_terminal(args, os.environ)
+    shares = [int(share) for share in re.findall(r"compare \[[#.]{30}\] +(\d+) %  \d+ of \d+ questions", text)]
+    assert code == 0 and len(shares) >= 2 and shares == sorted(shares) and shares[0] < shares[-1], text
+    assert text.rpartition("\r\033[K")[2].startswith("z.example.: ")
+    assert "[" not in azoth(*args).err

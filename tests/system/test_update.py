@@ -73,6 +73,8 @@ def test_nsupdate_is_told_why(lab):
     other = lines.replace("example.com.", "example.org.")
     assert "NOTAUTH" in run("nsupdate", "-y", f"hmac-sha256:key.example.:{KEY64}", text=other, code=2)
     assert values(core, "a.example.com.", "A") == []
+    for key, says in [("other.example.", "no such key"), ("key.example.", "BADSIG"), ("key.example.", "another algorithm"), ("-", "no key, and the zone's update_acl")]:
+        core.wait_log(rf"update\.refused .*key={re.escape(key)} .*({says})")
     assert core.metric("azoth_core_dns_tsig_refused_total") >= 3
     assert core.metric("azoth_core_dns_updates_total", rcode="REFUSED") >= 1
 
@@ -191,6 +193,23 @@ def test_lego(lab, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert server.seen and len(server.seen) == 1
     assert values(core, "_acme-challenge.host.example.com.", "TXT") == []
+
+
+def test_the_serial_moves_whatever_the_policy(lab):
+    """RFC 2136 section 3.6: unless the update says how; a zone whose serial is kept is no exception."""
+    core = updating_core(lab, acl=["127.0.0.1/32"])
+    call(core, "PATCH", "/v1/zones/example.com.", {"serial_policy": "keep"})
+    before = serial(core)
+    call(core, "PUT", "/v1/zones/example.com./rrsets/api/A", {"ttl": 60, "records": [{"content": "192.0.2.1"}]})
+    assert serial(core) == before                       # the API says what the serial is, by not saying it
+    assert update(core, ("add", "a", 60, "A", "192.0.2.1")) == "NOERROR"
+    assert serial(core) == before + 1
+    assert update(core, ("add", "a", 60, "A", "192.0.2.1")) == "NOERROR"
+    assert serial(core) == before + 1                   # nothing changed
+    soa = updates.ask(core, "example.com.", "SOA").answer[0][0].to_text().split()
+    soa[2] = str(before + 100)
+    assert update(core, ("add", "@", 3600, "SOA", " ".join(soa)), ("add", "b", 60, "A", "192.0.2.1")) == "NOERROR"
+    assert serial(core) == before + 100
 
 
 # --- who may ------------------------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 import base64
 import itertools
 import os
+import select
 import socket
 import struct
 import subprocess
 import time
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.opcode
@@ -207,6 +209,48 @@ def test_clients_that_go(lab):
     assert of_peer(core.dns_port) == of_core(core)
 
 
+# --- forged addresses ----------------------------------------------------------------------------------------------
+def flood(core, rdtype, n=400):
+    """How many whole answers, and how many truncated ones, n equal questions over UDP get, and in how many seconds."""
+    wire = dns.message.make_query(ZONE, rdtype).to_wire()
+    began, rest, got = time.monotonic(), n, []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        while rest > 0 or s in select.select([s], [], [], 1)[0]:
+            for _ in range(min(rest, 20)):
+                s.sendto(wire, (HOST, core.dns_port))
+            rest -= min(rest, 20)
+            while select.select([s], [], [], 0.005)[0]:
+                got.append(s.recv(65535)[2] & 2 != 0)
+    return got.count(False), got.count(True), time.monotonic() - began
+
+
+def all_answered(core, rdtype, n=300, name=ZONE, **tsig):
+    q = dns.message.make_query(name, rdtype)
+    if tsig:
+        q.use_tsig(**tsig)
+    return all(dns.query.udp(q, HOST, port=core.dns_port, timeout=20 * labs.SLOW).flags & dns.flags.TC == 0 for _ in range(n))
+
+
+def test_answers_over_udp_are_limited(lab):
+    """Who forges an address has few answers sent there; a zone's secondaries, signed questions and TCP are answered each time."""
+    core = updates.updating_core(lab)
+    add_key(core, [ZONE])
+    whole, short, seconds = flood(core, "SOA")
+    assert 1 <= whole <= 101 + 100 * seconds, (whole, short, seconds)
+    assert core.metric("azoth_core_dns_rrl_total", result="slipped") >= short
+    settings(core, transfer_acl=LOOPBACK)
+    assert all_answered(core, "SOA") and all_answered(core, "SOA", name=ZONE.title())
+    settings(core, transfer_acl=[], notify=[f"{HOST}@{port()}"])
+    assert all_answered(core, "SOA")
+    whole, short, seconds = flood(core, "NS")
+    assert whole <= 101 + 100 * seconds, "of other types nobody needs so many"
+    assert core.metric("azoth_core_dns_rrl_total", result="dropped") > 0 or seconds > 2
+    assert all_answered(core, "NS", keyring=TSIG)
+    q = dns.message.make_query(ZONE, "NS")
+    for _ in range(50):
+        assert not dns.query.tcp(q, HOST, port=core.dns_port, timeout=20 * labs.SLOW).flags & dns.flags.TC
+
+
 # --- other servers as secondaries ----------------------------------------------------------------------------------------
 class Secondary:
     """Of peers.py, with one zone that comes from azoth."""
@@ -224,7 +268,7 @@ class KnotSecondary(peers.Knot):
         if self.key:
             head += f"key:\n  - id: {SIGNER}\n    algorithm: hmac-sha256\n    secret: {SECRET64}\n"
         head += f"remote:\n  - id: azoth\n    address: {HOST}@{self.primary}\n" + (f"    key: {SIGNER}\n" if self.key else "")
-        head += f"acl:\n  - id: all\n    address: 127.0.0.0/8\n    action: [notify, transfer]\n"
+        head += f"acl:\n  - id: all\n    address: 127.0.0.0/8\n    action: [{'transfer' if self.key else 'notify, transfer'}]\n"
         if self.key:
             head += f"  - id: keyed\n    key: {SIGNER}\n    action: [notify, transfer]\n"
         return head + f"""template:
@@ -248,7 +292,7 @@ class NsdSecondary(peers.Nsd):
     name: "{zone}"
     zonefile: "{self.folder}/{zone}zone"
     request-xfr: {HOST}@{self.primary} {name}
-    allow-notify: 127.0.0.0/8 NOKEY
+    allow-notify: 127.0.0.0/8 {name}
     provide-xfr: 127.0.0.0/8 NOKEY
 """
         return text
@@ -264,7 +308,7 @@ class BindSecondary(peers.Bind):
         key = f' key "{SIGNER}"' if self.key else ""
         for zone in zones:
             text += (f'zone "{zone}" {{ type secondary; file "{self.folder}/{zone}db"; masterfile-format text; '
-                     f"primaries {{ {HOST} port {self.primary}{key}; }}; allow-transfer {{ any; }}; allow-notify {{ any; }}; }};\n")
+                     f"primaries {{ {HOST} port {self.primary}{key}; }}; allow-transfer {{ any; }}; allow-notify {{ {key or ' any'}; }}; }};\n")
         return text
 
 
@@ -292,7 +336,7 @@ def test_secondary(lab, tmp_path, kind, signed):
     try:
         wait_until("the first copy", lambda: serial_at(peer) is not None, timeout=60)
         assert of_peer(peer.port) == of_core(core)
-        settings(core, notify=[f"{HOST}@{peer.port}"])
+        settings(core, notify=[f"{HOST}@{peer.port}" + (f" key:{SIGNER}" if signed else "")])
         for n in range(4):
             last = edit(core, (f"n{n}.example.com.", "A", 60, f"192.0.2.{100 + n}", f"192.0.2.{110 + n}"),
                         ("www.example.com.", "A", 60 + n, "192.0.2.10"), *([(f"n{n - 1}.example.com.", "A", 60)] if n else []))
@@ -300,5 +344,71 @@ def test_secondary(lab, tmp_path, kind, signed):
         wait_until("the same records", lambda: of_peer(peer.port) == of_core(core), timeout=30)
         assert core.metric("azoth_core_dns_transfers_total", form="ixfr") >= 1
         assert core.metric("azoth_core_dns_notifies_total", end="answered") >= 1
+        assert core.metric("azoth_core_dns_notifies_refused_total") == 0 and "notify.refused" not in core.log()
+    finally:
+        peer.stop()
+
+
+def test_steady_changes_are_told_together(lab):
+    """Many changes of one zone: the first NOTIFY leaves at once, the newest serial is told in the end, and not each of them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((HOST, 0))
+        s.settimeout(20 * labs.SLOW)
+        core = updates.updating_core(lab)
+        settings(core, notify=[f"{HOST}@{s.getsockname()[1]}"])
+        told, last = [], None
+        for n in range(40):
+            last = edit(core, ("many.example.com.", "A", 60, f"192.0.2.{n + 1}"))
+        while last not in told:
+            data, sender = s.recvfrom(4096)
+            query = dns.message.from_wire(data)
+            told.append(query.answer[0][0].serial)
+            answer = dns.message.make_response(query)
+            s.sendto(answer.to_wire(), sender)
+        assert len(set(told)) < 20 and told == sorted(told), told
+        wait_until("nothing is open", lambda: core.metric("azoth_core_dns_notifies_open") == 0)
+
+
+def test_signed_notify_without_its_key(lab):
+    """A target whose key is gone is not told unsigned; with the key it is, without another change."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((HOST, 0))
+        core = updates.updating_core(lab)
+        settings(core, notify=[f"{HOST}@{s.getsockname()[1]} key:{SIGNER}"])
+        assert call(core, "GET", f"/v1/zones/{ZONE}")["notify"] == [f"{HOST}@{s.getsockname()[1]} key:{SIGNER}"]
+        edit(core, ("a.example.com.", "A", 60, "192.0.2.1"))
+        core.wait_log("notify.unsigned")
+        s.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            s.recv(4096)
+        add_key(core, [ZONE])
+        s.settimeout(40 * labs.SLOW)
+        query = dns.message.from_wire(s.recv(4096), keyring=TSIG)
+        assert query.had_tsig and query.opcode() == dns.opcode.NOTIFY
+
+
+@pytest.mark.parametrize("kind", SECONDARIES, ids=lambda k: k.program)
+def test_serials_that_wrap_around(lab, tmp_path, kind):
+    """Behind 4294967295 comes a serial that RFC 1982 calls later, by NOTIFY and IXFR."""
+    if peers.server_command(kind.program) is None:
+        pytest.skip(f"no {kind.program}")
+    core = updates.updating_core(lab)
+    settings(core, transfer_acl=LOOPBACK)
+    for serial in 2000000000, 4000000000, 4294967294:       # each later than the one before
+        assert edit(core, (ZONE, "SOA", 3600, f"ns1.{ZONE} hostmaster.{ZONE} {serial} 7200 900 1209600 300")) == serial
+    peer = type(kind.__name__, (kind,), {"primary": core.dns_port})(tmp_path, {ZONE: None})
+    try:
+        first = wait_until("the first copy", lambda: serial_at(peer), timeout=60)
+        assert first == 4294967294
+        settings(core, notify=[f"{HOST}@{peer.port}"])
+        serials = [first]
+        for n in range(4):
+            serials.append(edit(core, (f"n{n}.example.com.", "A", 60, "192.0.2.100"), *([(f"n{n - 1}.example.com.", "A", 60)] if n else [])))
+            wait_until(f"serial {serials[-1]} at the secondary", lambda: serial_at(peer) == serials[-1], timeout=60)
+        assert serials[1] == 4294967295 and serials[2] in (0, 1) and serials[4] == serials[2] + 2
+        wait_until("the same records", lambda: of_peer(peer.port) == of_core(core), timeout=30)
+        assert core.metric("azoth_core_dns_transfers_total", form="ixfr") >= 1
+        assert core.metric("azoth_core_dns_transfers_total", form="axfr-style") == 0
+        assert core.metric("azoth_core_dns_transfers_total", form="axfr") == 1         # the first copy
     finally:
         peer.stop()

@@ -6,6 +6,7 @@
 #include "tools/rrdiff.h"
 #include "tools/table.h"
 #include "tools/terminal.h"
+#include "tools/zone_parts.h"
 
 #include <stdlib.h>
 
@@ -164,11 +165,26 @@ static void paths_clash(void **state)
     assert_int_equal(check_listens(&c, on_clash, NULL), 1);
 }
 
+/* --- spans of time ----------------------------------------------------------------------------------------------------- */
+static void span_rows(void **state)
+{
+    static const struct { const char *why; json_int_t s; const char *want; } spans[] = {
+        { "now", 0, "0 s" }, { "a clock that was set back", -5, "0 s" }, { "two minutes are the first told in minutes", 119, "119 s" },
+        { "whole minutes", 2820, "47 min" }, { "hours from two on", 7199, "119 min" }, { "hours", 7200, "2 h" }, { "days from two on", 172799, "47 h" },
+        { "days", 172800, "2 d" }, { "a serial space of seconds", 4294967296, "49710 d" },
+    };
+    char span[TOOL_SPAN_MAX];
+    (void)state;
+    for (size_t i = 0; i < ROWS(spans); i++)
+        if (strcmp(tool_span(span, spans[i].s), spans[i].want) != 0)
+            fail_msg("%s: got '%s', want '%s'", spans[i].why, span, spans[i].want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(option_rows), cmocka_unit_test(too_many_of_a_list), cmocka_unit_test(difference_rows),
-        cmocka_unit_test(a_difference_that_is_cut), cmocka_unit_test(address_rows), cmocka_unit_test(paths_clash),
+        cmocka_unit_test(a_difference_that_is_cut), cmocka_unit_test(address_rows), cmocka_unit_test(paths_clash), cmocka_unit_test(span_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,10 +109,30 @@ static void wrong_files(void **state)
         { "no cookie secret", NODE "dns:\n  listen: [\"::@53\"]\n  cookie_secret: \"\"\n", ":4: dns.cookie_secret: empty" },
         { "no workers", NODE "dns:\n  listen: [\"::@53\"]\n  workers: 0\n", ":4: dns.workers: not a number" },
         { "a proxy's name", NODE "dns:\n  listen: [\"::@53\"]\n  proxies:\n  - 127.0.0.1\n  - localhost\n", ":6: dns.proxies.2: not a network" },
+        { "a limit of the core's without a rate", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  nodes: /n\n  dns:\n    rrl: { slip: 1 }\n",
+          ":7: core.dns.rrl.rate: missing" },
+        { "a network of the core's limit", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  nodes: /n\n  dns:\n    rrl: { rate: 1, allow: [1.2.3] }\n",
+          ":7: core.dns.rrl.allow.1: not a network" },
         { "bits behind a network", NODE "dns:\n  listen: [\"::@53\"]\n  rrl:\n    rate: 5\n    allow: [10.0.0.1/8]\n",
           ":6: dns.rrl.allow.1: not a network" },
         { "a proxy of the core's", NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  nodes: /n\n  dns:\n    proxies: [1.2.3]\n",
           ":7: core.dns.proxies.1: not a network" },
+#define TRANSFERS NODE "core:\n  publish: tcp://a:1\n  serve: tcp://a:2\n  nodes: /n\n  dns:\n    transfers:\n"
+        { "no transfer at once", TRANSFERS "      at_once: 0\n", ":8: core.dns.transfers.at_once: not a number from 1 to 1000" },
+        { "too many to one primary", TRANSFERS "      at_once: 2\n      per_primary: 1001\n",
+          ":9: core.dns.transfers.per_primary: not a number from 1 to 1000" },
+        { "memory for nothing", TRANSFERS "      memory: 1M\n", ":8: core.dns.transfers.memory: not a size such as 64M or 4G from 16M to 1T" },
+        { "no size of a zone", TRANSFERS "      zone_size: 4K8\n", ":8: core.dns.transfers.zone_size: not a size" },
+        { "a unit where none belongs", TRANSFERS "      zone_records: 1M\n", ":8: core.dns.transfers.zone_records: not a number from 100" },
+        { "no record of differences", TRANSFERS "      steps_records: 0\n", ":8: core.dns.transfers.steps_records: not a number from 1" },
+        { "no time to transfer anything", TRANSFERS "      time: 9s\n", ":8: core.dns.transfers.time: not a duration such as 500ms, 10s or 7d from 10s to 7d" },
+        { "a rate that nobody has", TRANSFERS "      rate: 2G\n", ":8: core.dns.transfers.rate: not a size" },
+        { "zones asked for all the time", TRANSFERS "      refresh_min: 999ms\n", ":8: core.dns.transfers.refresh_min: not a duration" },
+        { "zones that never expire", TRANSFERS "      expire_max: 3651d\n", ":8: core.dns.transfers.expire_max: not a duration" },
+        { "a range upside down", TRANSFERS "      refresh_min: 2h\n      refresh_max: 1h\n",
+          ":9: core.dns.transfers.refresh_max: refresh_max is less than refresh_min" },
+        { "against the default", TRANSFERS "      retry_min: 2h\n", ":8: core.dns.transfers.retry_min: retry_max is less than retry_min" },
+        { "an unknown limit", TRANSFERS "      speed: 5\n", ":8: core.dns.transfers.speed: unknown key" },
         { "a rate of nothing", NODE "dns:\n  listen: [\"::@53\"]\n  rrl: { slip: 1 }\n", ":4: dns.rrl.rate: missing" },
         { "a slip too rare", NODE "dns:\n  listen: [\"::@53\"]\n  rrl: { rate: 5, slip: 101 }\n", ":4: dns.rrl.slip: not a number" },
         { "TLS nowhere", NODE "dns:\n  listen: [\"::@53\"]\n  tls: { cert: /c, key: /k }\n", ":4: dns.tls.listen: missing" },
@@ -144,7 +164,7 @@ static void whole_file(void **state)
         "core:\n  publish: tcp://0.0.0.0:7400\n  serve: tcp://0.0.0.0:7401\n  collect: tcp://0.0.0.0:7402\n"
         "  nodes: /n\n"
         "  log_retention: { age: 2d }\n  journal: { age: 90d }\n  snapshots: { rate: 1500k }\n  zones:\n    - { name: example.com., file: /z }\n"
-        "  dns: { listen: [127.0.0.1@5300], proxies: [] }\n  http: { listen: 127.0.0.1@8090 }\n"
+        "  dns: { listen: [127.0.0.1@5300], proxies: [], transfers: { at_once: 8, memory: 512M, rate: 0, refresh_max: 2h } }\n  http: { listen: 127.0.0.1@8090 }\n"
         "edge:\n  core_key: " KEY "\n  upstream:\n    - { publish: tcp://core:7400, serve: tcp://core:7401 }\n"
         "  log_retention: { size: 1G }\n"
         "  relay: { publish: ipc:///run/a, serve: ipc:///run/b, nodes: /r, snapshots: { at_once: 9 } }\n"
@@ -164,6 +184,16 @@ static void whole_file(void **state)
     assert_int_equal(c->core->journal_ms, (uint64_t)90 * 86400000);
     assert_int_equal(c->core->journal_bytes, (uint64_t)1 << 30);
     assert_int_equal(c->core->zones_n, 1);
+    const struct config_transfers *t = &c->core->dns_transfers;
+    assert_int_equal(t->at_once, 8);
+    assert_int_equal(t->per_primary, 4);
+    assert_int_equal(t->memory, (uint64_t)512 << 20);
+    assert_int_equal(t->zone_size, (uint64_t)4 << 30);
+    assert_int_equal(t->time, 3600000);
+    assert_int_equal(t->rate, 0);
+    assert_int_equal(t->refresh_min, 30000);
+    assert_int_equal(t->refresh_max, 7200000);
+    assert_int_equal(t->expire_max, (uint64_t)28 * 86400000);
     assert_string_equal(c->core->zones[0].file, "/z");
     assert_string_equal(c->core->http.listen, "127.0.0.1@8090");
     assert_memory_equal(c->edge->core_key, zero, 32);

@@ -10,10 +10,12 @@
 #include "tests/unit/builder_zone.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static char dir[] = "/tmp/azoth-core-XXXXXX";
@@ -283,6 +285,35 @@ static void zones_follow_their_files(void **state)
     kept_close(&k);
 }
 
+/* A lack of descriptors says nothing about a zone file: it is not refused, the pass failed and is made again. */
+static void zones_without_descriptors(void **state)
+{
+    struct kept k;
+    char file[PATH_MAX];
+    struct rlimit was;
+    char name[] = "example.org";
+    (void)state;
+    kept_open(&k);
+    strcpy(file, put_file("zone", "@ 60 SOA a b 1 2 3 4 30\n@ 60 NS ns\n"));
+    assert_int_equal(kept_hup(&k, file), 1);
+    (void)put_file("zone", "@ 60 SOA a b 2 2 3 4 30\n@ 60 NS ns\n");
+    int lowest = open("/", O_RDONLY | O_CLOEXEC);
+    assert_true(lowest >= 0);
+    (void)close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ (rlim_t)lowest, was.rlim_max }), 0);
+    struct config_zone want = { .name = name, .file = file };
+    const struct zones_stats *s = zones_stats(k.z);
+    assert_int_equal(zones_want(k.z, &want, 1), OK);
+    for (int tries = 0; tries < 20000 && stat_get(&s->passes) == 1; tries++)
+        (void)usleep(100);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(stat_get(&s->failures), 1);
+    assert_int_equal(stat_get(&s->refused), 0);
+    assert_int_equal(kept_hup(&k, file), 2);
+    kept_close(&k);
+}
+
 /* --- configuration's files --------------------------------------------------------------------------------------- */
 struct problems { unsigned n; char last_key[64]; };
 
@@ -342,7 +373,7 @@ int main(void)
         cmocka_unit_test(queue_keeps_order), cmocka_unit_test(queue_stop_drops_the_rest),
         cmocka_unit_test(zonelist_sorts_and_checks), cmocka_unit_test(zonelist_carries_over),
         cmocka_unit_test(zonelist_survives_on_disk), cmocka_unit_test(marks_and_hashes), cmocka_unit_test(config_files),
-        cmocka_unit_test(zones_follow_their_files),
+        cmocka_unit_test(zones_follow_their_files), cmocka_unit_test(zones_without_descriptors),
     };
     if (sodium_init() < 0)
         return 1;

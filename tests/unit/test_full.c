@@ -6,6 +6,7 @@
 
 #define NATIVE "{\"kind\":\"native\"}"
 #define APEX "@ 60 SOA ns h 7 2 3 4 30\n@ 60 NS ns\n"
+#define FAR "@ 60 SOA ns h 7 2 3 4 30\n@ 60 NS ns.example.net.\n"      /* nothing is missing in it */
 #define WWW APEX "ns 60 A 192.0.2.1\nwww 60 A 192.0.2.2\nwww 60 A 192.0.2.3\nwww 60 TXT x\n"
 
 static void expect_end(const char *why, const struct change_result *r, enum change_end end, enum err err, const char *text)
@@ -99,7 +100,7 @@ static void refused_changes_leave_no_trace(void **state)
 
 static void zone_of(char *out, size_t cap, unsigned serial, unsigned names)
 {
-    size_t n = (size_t)snprintf(out, cap, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns\n", serial);
+    size_t n = (size_t)snprintf(out, cap, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns.example.net.\n", serial);
     for (unsigned i = 0; i < names; i++)
         n += (size_t)snprintf(out + n, cap - n, "h%u 60 A 192.0.2.%u\n", i, i % 250);
 }
@@ -158,9 +159,9 @@ static void a_whole_zone_gets_a_later_serial(void **state)
         char text[1000];
         const char *sig = strstr(serials[i].settings, "signed") != NULL
                         ? "@ 60 RRSIG SOA 13 2 60 20400101000000 20200101000000 1 @ AAAA\n" : "";
-        snprintf(text, sizeof text, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns\n%sa 60 TXT b\n", serials[i].live, sig);
+        snprintf(text, sizeof text, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns.example.net.\n%sa 60 TXT b\n", serials[i].live, sig);
         assert_int_equal(bed_change(b, CHANGE_CREATE, "example.com.", serials[i].settings, text).end, CHANGE_DONE);
-        snprintf(text, sizeof text, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns\n%sa 60 TXT %s\n", serials[i].given, sig,
+        snprintf(text, sizeof text, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns.example.net.\n%sa 60 TXT %s\n", serials[i].given, sig,
                  serials[i].same ? "b" : "c");
         struct change_result r = bed_change(b, CHANGE_WHOLE, "example.com.", NULL, text);
         if (r.end != CHANGE_DONE || r.serial != serials[i].want || r.changed != serials[i].changed
@@ -174,17 +175,32 @@ static void a_whole_zone_gets_a_later_serial(void **state)
     }
 }
 
+static void signatures_stand_by_what_they_cover(void **state)
+{
+#define SIG_OF(type, tag) "x 60 RRSIG " type " 13 3 60 20400101000000 20200101000000 " tag " @ AAAA\n"
+    (void)state;
+    struct bed *b = bed_open();
+    struct change_result r = bed_change(b, CHANGE_CREATE, "example.com.", NATIVE, FAR "x 60 A 192.0.2.1\n" SIG_OF("TXT", "1") SIG_OF("A", "1")
+                                        SIG_OF("TXT", "2") SIG_OF("A", "2") SIG_OF("A", "1"));
+    expect_end("made", &r, CHANGE_DONE, OK, NULL);
+    assert_int_equal(bed_rows(b, "example.com.").n, 5);         /* SOA, NS, A, and one of each type that is covered */
+    r = bed_change(b, CHANGE_REBUILD, "example.com.", NULL, NULL);
+    expect_end("the rows say the same as the file", &r, CHANGE_DONE, OK, NULL);
+    assert_false(r.changed);
+    bed_close(b);
+}
+
 /* --- what is told, and published all the same ---------------------------------------------------------------------------- */
 #define SIG(until) "@ 60 RRSIG SOA 13 2 60 " until "000000 20200101000000 1 @ AAAA\n"
 static const struct { const char *why, *text, *says; } believed[] = {
-    { "signatures that hold",         APEX SIG("20400101"), NULL },
-    { "one of two that holds",        APEX SIG("20210101") SIG("20400101"), NULL },
-    { "one that has expired",         APEX SIG("20210203"), "have expired: the last one on 2021-02-03 00:00:00 UTC" },
-    { "two that have",                APEX SIG("20210203") SIG("20210204"), "the last one on 2021-02-04 00:00:00 UTC" },
-    { "an NSEC chain",                APEX "@ 60 NSEC a NS\na 60 TXT t\na 60 NSEC c TXT\nc 60 TXT t\nc 60 NSEC @ TXT\n", NULL },
-    { "one that leaves a name out",   APEX "@ 60 NSEC a NS\na 60 TXT t\na 60 NSEC @ TXT\nc 60 TXT t\nc 60 NSEC @ TXT\n", "NSEC at a.example.com. does not lead" },
-    { "one that does not end",        APEX "@ 60 NSEC a NS\na 60 TXT t\na 60 NSEC c TXT\nc 60 TXT t\nc 60 NSEC a TXT\n", "NSEC at c.example.com. does not lead" },
-    { "one of the apex alone",        APEX "@ 60 NSEC @ NS\n", NULL },
+    { "signatures that hold",         FAR SIG("20400101"), NULL },
+    { "one of two that holds",        FAR SIG("20210101") SIG("20400101"), NULL },
+    { "one that has expired",         FAR SIG("20210203"), "have expired: the last one on 2021-02-03 00:00:00 UTC" },
+    { "two that have",                FAR SIG("20210203") SIG("20210204"), "the last one on 2021-02-04 00:00:00 UTC" },
+    { "an NSEC chain",                FAR "@ 60 NSEC a NS\na 60 TXT t\na 60 NSEC c TXT\nc 60 TXT t\nc 60 NSEC @ TXT\n", NULL },
+    { "one that leaves a name out",   FAR "@ 60 NSEC a NS\na 60 TXT t\na 60 NSEC @ TXT\nc 60 TXT t\nc 60 NSEC @ TXT\n", "NSEC at a.example.com. does not lead" },
+    { "one that does not end",        FAR "@ 60 NSEC a NS\na 60 TXT t\na 60 NSEC c TXT\nc 60 TXT t\nc 60 NSEC a TXT\n", "NSEC at c.example.com. does not lead" },
+    { "one of the apex alone",        FAR "@ 60 NSEC @ NS\n", NULL },
 };
 
 static void what_validators_would_not_believe_is_told(void **state)
@@ -665,7 +681,7 @@ int main(void)
         cmocka_unit_test(a_zone_is_made_and_removed),
         cmocka_unit_test(refused_changes_leave_no_trace),
         cmocka_unit_test(losing_more_than_half_is_an_accident),
-        cmocka_unit_test(a_whole_zone_gets_a_later_serial),
+        cmocka_unit_test(signatures_stand_by_what_they_cover), cmocka_unit_test(a_whole_zone_gets_a_later_serial),
         cmocka_unit_test(what_validators_would_not_believe_is_told),
         cmocka_unit_test(unchanged_rows_keep_their_time),
         cmocka_unit_test(comments_and_disabled_records_go_with_the_old_rows),

@@ -227,7 +227,7 @@ static void authors(void **state)
         { "nobody in particular",           "93 06 a0 a0",                              OK },
         { "with what a later version adds", "94 06 a0 a0 c0",                           OK },
         { "a way that is none",             "93 00 a0 a0",                              ERR_BAD },
-        { "a way of a later version",       "93 09 a0 a0",                              ERR_BAD },
+        { "a way of a later version",       "93 0a a0 a0",                              ERR_BAD },
         { "too few members",                "92 01 a0",                                 ERR_BAD },
         { "a 0 in a name",                  "93 01 a1 00 a0",                           ERR_BAD },
         { "more behind it",                 "93 01 a0 a0 a0",                           ERR_BAD },

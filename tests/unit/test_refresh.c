@@ -115,11 +115,14 @@ static void script_rows(void **state)
         { "also when it was silent", "+1001 S0 s S1 s - M1 - +1 S1 c -", 2, false },
         { "notified by who says no: a second's wait, then two", "+5 N S0 f - N - +1 S0 f N +1 - +1 S0", 1, false },
         { "by hand: at once also then", "+5 N S0 f - P S0 c -", 1, false },
+        { "by hand: one that was silent just now is asked too", "+1001 S0 s - P S0 c -", 1, false },
+        { "who was silent has its turn again when the other says no", "+1001 S0 s S1 c - +1001 S1 f S0 c -", 2, false },
+        { "but not before its back-off is over", "+1001 S0 f S1 s - +101 S0 s S1 s - +101 S0 f S1 c -", 2, false },
         { "all by hand: the SOA first, then all though the serial is the same", "F S0 c A0 d5 - +899 -", 1, false },
         { "all by hand that fails is tried again as such", "F S0 c A0 f - +101 S0 c A0 d5 -", 1, false },
         { "all by hand while a question is under way", "+1001 S0 F - c A0 d5 -", 1, false },
         { "all by hand while a transfer is under way", "+1001 S0 n T0 F - d9 S0 c A0 d9 -", 1, false },
-        { "expires, and comes back by the same serial", "+1001 S0 s +5000 X S0 s d - +101 S0 c R d - +899 -", 1, false },
+        { "expires, and comes back by the same serial", "+1001 S0 s +5000 X S0 s d - +101 S0 c R d - +499 -", 1, false },
         { "expires in the middle of a question", "+1001 S0 +4001 X d - c R d -", 1, false },
         { "a good answer while the store is told that it expired", "+5001 X S0 c d R d -", 1, false },
         { "the store could not be told", "+1001 S0 s +5000 X S0 s f - +14 - +2 X d -", 1, false },
@@ -132,6 +135,9 @@ static void script_rows(void **state)
         { "a restart before the store was told that it is good again", "+1001 S0 s +5000 X S0 s d +101 S0 c Z R d -", 1, false },
         { "a restart behind a clock that was set back", "+1001 S0 c U-900000 Z - +899 - +102 S0 c", 1, false },
         { "a clock that jumps in the middle of a run moves nothing", "+1001 S0 c U+900000 - +899 - +102 S0 c - U-9999999 - +899 - +102 S0", 1, false },
+        { "what was taken at a start is asked again earlier once: all are taken at once then", "S0 n T0 d9 - +499 - +502 S0 c - +899 - +102 S0", 1, true },
+        { "also behind a round in which nobody answered", "+1001 S0 s - +101 S0 c - +499 - +502 S0 c - +899 - +102 S0", 1, false },
+        { "and when it was overdue at the start", "+1001 S0 c +1100 Z +101 S0 c - +499 - +502 S0 c - +899 - +102 S0", 1, false },
         { "a zone that goes while a question is under way", "+1001 S0 G - c - +9999 -", 1, false },
         { "its data went: it is asked for at once", "+5 E S0 n T0 d9 -", 1, false },
     };
@@ -265,6 +271,32 @@ static void in_line_moves_over(void **state)
     refresh_close(r);
 }
 
+/* All zones of a start at the same moment: the next questions come one after the other in half of the refresh time. */
+static void together_not_for_ever(void **state)
+{
+    enum { ZONES = 1000, STEP_S = 50 };
+    static const uint32_t one[] = { 0 };
+    struct refresh_limits l = { .at_once = ZONES, .at_once_each = ZONES };
+    static struct refresh_todo todo[ZONES];
+    struct refresh *r;
+    unsigned all = 0;
+    (void)state;
+    assert_int_equal(refresh_open(&r, &l, 1), OK);
+    zones_add(r, 0, ZONES, one, 1);
+    assert_int_equal(take_all(r, 1000, todo, ZONES), ZONES);
+    (void)told_all(r, todo, ZONES, REFRESH_NEWER, 1000);
+    assert_int_equal(take_all(r, 1000, todo, ZONES), ZONES);
+    (void)told_all(r, todo, ZONES, REFRESH_DONE, 1000);
+    assert_int_equal(take_all(r, 1000 + 499000, todo, ZONES), 0);
+    for (uint64_t s = 500 + STEP_S; s <= 1000; s += STEP_S) {
+        unsigned n = take_all(r, 1000 + s * 1000, todo, ZONES);
+        assert_in_range(n, 60, 140);                            /* 100 if evenly; the seed is one of them all */
+        all += told_all(r, todo, n, REFRESH_CURRENT, 1000 + s * 1000);
+    }
+    assert_int_equal(all, ZONES);
+    refresh_close(r);
+}
+
 static void memory_each(void **state)
 {
     enum { ZONES = 10000 };
@@ -338,7 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(script_rows), cmocka_unit_test(limits_each), cmocka_unit_test(silent_primary),
-        cmocka_unit_test(in_line_moves_over), cmocka_unit_test(memory_each), cmocka_unit_test(primaries_change),
+        cmocka_unit_test(in_line_moves_over), cmocka_unit_test(together_not_for_ever), cmocka_unit_test(memory_each), cmocka_unit_test(primaries_change),
         cmocka_unit_test(kept_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

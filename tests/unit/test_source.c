@@ -431,9 +431,12 @@ static const char *const format_lines[] = {
     "keys 6b0000 93ab686d61632d736861323536c4020102c4027b7d",
     "counters 6576656e74 0000000000000002",
     "counters 666f726d6174 0000000000000001",
+    "counters 686973746f7279 0000000000000002",
     "counters 6d61726b 00000000000000010000000000000007",
     "counters 7a6f6e65 0000000000000003",
     "secondaries 7465737400610000 000000006553f100000000006553f000000000006553f48400000000656666000000000701",
+    "history 0000000000000001 9801c40801610474657374000a0107c401c0c0c4027b7d",
+    "history.of 44f6c930d71c68e66c01e55a60135a5dfffffffffffffffe 00",
 };
 
 static bool compare_line(void *arg, unsigned table, struct bytes key, struct bytes value)
@@ -490,6 +493,8 @@ static void the_bytes_of_the_format(void **state)
     struct tsig_key_row k = { .name = name_of_text("k."), .algorithm = bytes_of_text("hmac-sha256"), .secret = bytes_of("\1\2", 2),
                               .rights = bytes_of_text("{}") };
     struct source_mark m = { 1, 7 };
+    struct history_row h = { .subject = HISTORY_ZONE, .name = name_of_text("a.test."), .time_ms = 10, .epoch = 1, .seq = 7,
+                             .author = bytes_of("\300", 1), .after = bytes_of_text("{}") };
     struct refresh_kept kept = { 1700000000, 1699999744, 1700000900, 1701209600, 7, true };
     uint64_t id = zone_make(t, "a.test.", "{\"kind\":\"native\"}"), fresh;
     size_t line = 0;
@@ -500,10 +505,96 @@ static void the_bytes_of_the_format(void **state)
     assert_int_equal(source_tsig_put(t, &k, NULL), OK);
     assert_int_equal(source_mark_put(t, &m, NULL), OK);
     assert_int_equal(source_secondary_put(t, bytes_of("\1A\4test", 8), &kept, NULL), OK);
+    assert_int_equal(source_history_add(t, &h, NULL), OK);
     assert_int_equal(source_fresh_id(t, &fresh, NULL), OK);
     for (unsigned i = 0; i < RECORDBOOK_TABLES; i++)
         assert_int_equal(recordbook_entries(t, i, compare_line, &line), OK);
     assert_int_equal(line, ROWS(format_lines));
+    source_abort(t);
+}
+
+/* --- history -------------------------------------------------------------------------------------------------------- */
+static uint64_t tell(struct source_txn *t, enum history_subject subject, const char *name)
+{
+    struct history_row h = { .subject = subject, .name = name_of_text(name), .time_ms = 1, .author = bytes_of("\300", 1),
+                             .before = bytes_of_text("{}") };
+    assert_int_equal(source_history_add(t, &h, NULL), OK);
+    return h.number;
+}
+
+struct told { uint64_t number[8]; size_t n, most; };
+
+static bool on_told(void *arg, const struct history_row *h)
+{
+    struct told *told = arg;
+    assert_true(told->n < ROWS(told->number) && h->after.ptr == NULL && bytes_equal(h->before, bytes_of_text("{}")));
+    told->number[told->n++] = h->number;
+    return told->n < told->most;
+}
+
+static void history_is_that_of_its_subject_newest_first(void **state)
+{
+    static const struct { const char *why; enum history_subject subject; const char *name; uint64_t before; size_t most; uint64_t want[8]; } rows[] = {
+        { "of a zone", HISTORY_ZONE, "a.test.", UINT64_MAX, 8, { 5, 1 } },
+        { "case does not matter", HISTORY_ZONE, "A.Test.", UINT64_MAX, 8, { 5, 1 } },
+        { "a key of the zone's name is another thing", HISTORY_KEY, "a.test.", UINT64_MAX, 8, { 3 } },
+        { "all keys", HISTORY_KEY, "", UINT64_MAX, 8, { 4, 3 } },
+        { "a page", HISTORY_KEY, "", UINT64_MAX, 1, { 4 } },
+        { "the next one", HISTORY_KEY, "", 4, 8, { 3 } },
+        { "behind the last", HISTORY_ZONE, "a.test.", 1, 8, { 0 } },
+        { "below all numbers", HISTORY_ZONE, "a.test.", 0, 8, { 0 } },
+        { "nothing was told of it", HISTORY_ZONE, "c.test.", UINT64_MAX, 8, { 0 } },
+        { "one that was taken back", HISTORY_ZONE, "b.test.", UINT64_MAX, 8, { 2 } },
+    };
+    struct source_txn *t = txn_begin(bed.s, SOURCE_WRITE);
+    (void)state;
+    (void)tell(t, HISTORY_ZONE, "a.test.");
+    (void)tell(t, HISTORY_ZONE, "b.test.");
+    (void)tell(t, HISTORY_KEY, "a.test.");
+    (void)tell(t, HISTORY_KEY, "k.");
+    (void)tell(t, HISTORY_ZONE, "a.test.");
+    uint64_t back = tell(t, HISTORY_ZONE, "b.test.");
+    txn_commit(t);
+    t = txn_begin(bed.s, SOURCE_WRITE);
+    assert_int_equal(source_history_del(t, back, NULL), OK);
+    assert_int_equal(source_history_del(t, back, NULL), ERR_NOTFOUND);
+    txn_commit(t);
+    source_bed_again(&bed);
+    t = txn_begin(bed.s, SOURCE_READ);
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct name n = name_of_text(rows[i].name[0] != '\0' ? rows[i].name : ".");
+        struct told told = { .most = rows[i].most };
+        struct bytes of = rows[i].name[0] != '\0' ? name_bytes(&n) : (struct bytes){ 0 };
+        assert_int_equal(source_history(t, rows[i].subject, of, rows[i].before, on_told, &told), OK);
+        if (memcmp(told.number, rows[i].want, sizeof told.number) != 0)
+            fail_msg("%s: %zu entries, the first is %llu", rows[i].why, told.n, (unsigned long long)told.number[0]);
+    }
+    source_abort(t);
+}
+
+static bool count_entries(void *arg, unsigned table, struct bytes key, struct bytes value)
+{
+    (void)table, (void)key, (void)value;
+    ++*(size_t *)arg;
+    return true;
+}
+
+static void only_the_newest_of_the_history_are_kept(void **state)
+{
+    struct source_txn *t = txn_begin(bed.s, SOURCE_WRITE);
+    struct told told = { .most = 8 };
+    struct name first = name_of_text("first.test.");
+    size_t n = 0, of = 0;
+    (void)state;
+    (void)tell(t, HISTORY_ZONE, "first.test.");
+    for (size_t i = 0; i < HISTORY_MOST + 5; i++)
+        (void)tell(t, HISTORY_ZONE, i % 2 ? "a.test." : "b.test.");
+    assert_int_equal(recordbook_entries(t, 7, count_entries, &n), OK);
+    assert_int_equal(recordbook_entries(t, 8, count_entries, &of), OK);
+    assert_int_equal(n, HISTORY_MOST);
+    assert_int_equal(of, HISTORY_MOST);
+    assert_int_equal(source_history(t, HISTORY_ZONE, name_bytes(&first), UINT64_MAX, on_told, &told), OK);
+    assert_int_equal(told.n, 0);
     source_abort(t);
 }
 
@@ -559,7 +650,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(zones_in_canonical_order), T(a_zone_points_to_its_id), T(version_moves_with_zones_and_keys), T(a_row_comes_back_whole),
         T(rows_in_canonical_order), T(the_longest_names_fit), T(too_large_is_told), T(rows_without_a_zone_go),
-        T(events_stay_until_done), T(the_mark_is_kept), T(keys_come_back), T(secondaries_stay_with_their_zone), T(the_bytes_of_the_format), T(nobody_else_reads_the_folder), T(small_rows_take_little_room),
+        T(events_stay_until_done), T(the_mark_is_kept), T(keys_come_back), T(secondaries_stay_with_their_zone), T(the_bytes_of_the_format), T(history_is_that_of_its_subject_newest_first),
+        T(only_the_newest_of_the_history_are_kept), T(nobody_else_reads_the_folder), T(small_rows_take_little_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -345,6 +345,32 @@ static bool only_txt(void *arg, struct bytes owner, uint16_t type)
     return type == TYPE_TXT;
 }
 
+static void the_log_says_which_record_and_which_rule(void **state)
+{
+    static const struct { const char *why, *edits; const char *want; } said[] = {
+        { "nothing is wrong", "www IN 60 TXT \"y\"", "" },
+        { "the second record", "www IN 60 TXT \"y\"\nwww IN 60 A 192.0.2.1", "www.example.com. A: the key's rights do not allow it" },
+        { "a type that no zone holds", "www IN 60 0", "www.example.com. TYPE0: no zone holds such a type" },
+        { "a deletion with a TTL", "www ANY 1 TXT", "www.example.com. TXT: a deletion's TTL is 0" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(said); i++) {
+        struct bytes msg = message_of(NULL, said[i].edits);
+        char text[UPDATE_TEXT_MAX] = "";
+        struct arena a;
+        struct update u;
+        arena_init(&a);
+        assert_int_equal(update_read(msg, &a, &u), RCODE_NOERROR);
+        u.may = only_txt;
+        if (update_prescan(&u, &a) != RCODE_NOERROR)
+            (void)update_text(&u, text, sizeof text);
+        if (strcmp(text, said[i].want) != 0)
+            fail_msg("%s: '%s'", said[i].why, text);
+        arena_release(&a);
+        bytes_free(msg);
+    }
+}
+
 static void rights_are_asked_for_each_record(void **state)
 {
     static const struct { const char *why, *needs, *edits; uint16_t want; } asked[] = {
@@ -509,7 +535,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(section_3), cmocka_unit_test(a_plan_can_be_run_again), cmocka_unit_test(rights_are_asked_for_each_record),
-        cmocka_unit_test(messages), cmocka_unit_test(names_in_data_are_made_whole), cmocka_unit_test(ends),
+        cmocka_unit_test(the_log_says_which_record_and_which_rule), cmocka_unit_test(messages), cmocka_unit_test(names_in_data_are_made_whole), cmocka_unit_test(ends),
         cmocka_unit_test(replays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,36 @@ static const struct { const char *why; enum xfrin_kind kind; uint32_t ours; cons
       "SOA 5; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 MAIL" },
     { "two steps: what the first brings the second takes", XFRIN_IXFR, 4, "SOA 6; SOA 4; www 300 A 192.0.2.10; SOA 5; x 60 TXT a; x 60 TXT b; "
       "SOA 5; x 60 TXT a; SOA 6; www 300 A 192.0.2.10; SOA 6", OK, "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail; x 60 TXT b" },
+    { "names in the data go whatever their case", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; n 60 NAPTR 1 1 \"u\" \"E2U\" \"\" Sip; SOA 5; "
+      "N 60 NAPTR 1 1 \"u\" \"E2U\" \"\" sIP.Example.com.; SOA 6; SOA 6", OK,
+      "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
+    { "strings beside them do not", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; n 60 NAPTR 1 1 \"u\" \"E2U\" \"\" sip; SOA 5; "
+      "n 60 NAPTR 1 1 \"U\" \"E2U\" \"\" sip; SOA 6; SOA 6", ERR_STALE, START },
+    { "nor strings alone: two that differ in case are two records", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; t 60 TXT aa; t 60 TXT aA; SOA 5; t 60 TXT aa; "
+      "SOA 6; SOA 6", OK, "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail; t 60 TXT aA" },
+    { "a wildcard, names with bytes that are no letters, and labels that look like two", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; *.w 60 A 192.0.2.1; "
+      "a\\.b 60 A 192.0.2.1; \\000\\255 60 A 192.0.2.1; *.W 60 A 192.0.2.2; SOA 5; *.w 60 A 192.0.2.1; A\\.B 60 A 192.0.2.1; SOA 6; b.a 60 A 192.0.2.1; SOA 6",
+      OK, "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail; *.w 60 A 192.0.2.2; \\000\\255 60 A 192.0.2.1; b.a 60 A 192.0.2.1" },
+    { "a wildcard does not stand for what it covers", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; *.w 60 A 192.0.2.1; SOA 5; x.w 60 A 192.0.2.1; SOA 6; SOA 6",
+      ERR_STALE, START },
+    { "the last step empty", XFRIN_IXFR, 4, "SOA 6; SOA 4; www 300 A 192.0.2.10; SOA 5; SOA 5; SOA 6; SOA 6", OK,
+      "SOA 6; " NS "; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
+    { "what a step takes and brings stays", XFRIN_IXFR, 4, "SOA 5; SOA 4; www 300 A 192.0.2.10; SOA 5; WWW 300 A 192.0.2.10; SOA 5", OK,
+      "SOA 5; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
+    { "two of one record come: one is there, and goes once", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; y 60 A 192.0.2.1; Y 60 A 192.0.2.1; SOA 5; y 60 A 192.0.2.1; "
+      "SOA 6; SOA 6", OK, "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
+    { "a CNAME in the place of addresses", XFRIN_IXFR, 4, "SOA 5; SOA 4; www 300 A 192.0.2.10; www 300 A 192.0.2.11; SOA 5; www 60 CNAME m; SOA 5", OK,
+      "SOA 5; " NS "; www 60 CNAME m; m 300 MX 10 Mail" },
+    { "CNAME and addresses on the way, not at the end", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; www 60 CNAME m; SOA 5; www 300 A 192.0.2.10; "
+      "www 300 A 192.0.2.11; SOA 6; SOA 6", OK, "SOA 6; " NS "; www 60 CNAME m; m 300 MX 10 Mail" },
+    { "names below a cut, and the cut", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; a.s 60 A 192.0.2.1; s 60 NS a.s; SOA 5; s 60 NS a.s; SOA 6; SOA 6", OK,
+      "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail; a.s 60 A 192.0.2.1" },
+    { "types that nobody knows, by their bytes", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; u 60 TYPE65280 \\# 2 6161; u 60 TYPE65280 \\# 2 6141; SOA 5; "
+      "u 60 TYPE65280 \\# 2 6161; SOA 6; SOA 6", OK, "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail; u 60 TYPE65280 \\# 2 6141" },
+    { "of an RRset with several TTLs all of it, with the least", XFRIN_AXFR, 0, "SOA 7; " NS "; a 60 TXT x; a 300 TXT y; SOA 7", OK,
+      "SOA 7; " NS "; a 60 TXT x; a 60 TXT y" },
+    { "a record that comes twice, in another case too, is one", XFRIN_AXFR, 0, "SOA 7; " NS "; m 60 MX 5 a; M 60 MX 5 A; m 60 MX 5 a; SOA 7", OK,
+      "SOA 7; " NS "; m 60 MX 5 A" },
     { "the serial alone", XFRIN_IXFR, 4, "SOA 9; SOA 4; SOA 9; SOA 9", OK,
       "SOA 9; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
     { "a record that is not there cannot go", XFRIN_IXFR, 4, "SOA 5; SOA 4; www 300 A 192.0.2.99; SOA 5; y 60 A 192.0.2.1; SOA 5", ERR_STALE, START },
@@ -230,6 +260,80 @@ static void large_rrset(void **state)
     xfrin_end(x);
     zone_release(&s.z);
     zone_release(&ixfr.z);
+    bed_close(&b);
+}
+
+/* Thousands of types at one name, and of names below each of ten cuts: an RRset of them costs no more than one elsewhere. This would take
+ * minutes if each read all the others. */
+#define MANY 6000u
+#define CUTS 10u
+
+static void add_many(struct stream *s, unsigned from, unsigned by, uint8_t value)
+{
+    for (unsigned k = 0; k < MANY; k += by) {
+        unsigned i = (from + k * 7) % MANY;             /* in no order; 7 and 6000 have no common divisor */
+        char text[60];
+        uint8_t rdata[4] = { 192, value, (uint8_t)(i >> 8), (uint8_t)i };
+        struct name big = name_of("big.example.com.");
+        (void)snprintf(text, sizeof text, "n%u.s%u.example.com.", i, i % CUTS);
+        struct name below = name_of(text);
+        assert_int_equal(zone_add(&s->z, name_bytes(&big), (uint16_t)(1000 + i), 60, bytes_of(rdata, 4), 0), OK);
+        assert_int_equal(zone_add(&s->z, name_bytes(&below), TYPE_A, 60, bytes_of(rdata, 4), 0), OK);
+    }
+}
+
+static void many_of_one_owner(void **state)
+{
+    static struct bed b;
+    char text[400] = "SOA 1; " NS;
+    struct xfr_set got = { 0 }, want = { 0 };
+    struct stream s, wanted;
+    struct change c;
+    (void)state;
+    bed_open(&b);
+    bed_whole(&b, CHANGE_CREATE, "example.com.", NULL, SECONDARY);
+    for (unsigned i = 0; i < CUTS; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "; s%u 60 NS ns1", i);
+    stream_read(&wanted, "example.com.", text);
+    (void)snprintf(text + strlen(text), sizeof text - strlen(text), "; SOA 1");
+    apply_text(&b, text, XFRIN_AXFR, 0, &c);
+    change_release(&c);
+    stream_read(&s, "example.com.", "SOA 2; SOA 1; SOA 2");
+    add_many(&s, 0, 1, 1);
+    stream_line(&s, "SOA 2");
+    for (uint32_t serial = 1; serial <= 2; serial++) {
+        struct xfrin *x = transfer(&s.z, XFRIN_IXFR, serial);
+        apply(&b, x, &s.z.apex, &c);
+        if (c.result.end != CHANGE_DONE)
+            fail_msg("to %u: %s", serial + 1, fault_text(&c.result.fault, c.result.err));
+        change_release(&c);
+        xfrin_end(x);
+        zone_release(&s.z);
+        stream_read(&s, "example.com.", "SOA 3; SOA 2");        /* every other one goes, and comes otherwise */
+        add_many(&s, 0, 2, 1);
+        stream_line(&s, "SOA 3");
+        add_many(&s, 0, 2, 2);
+        stream_line(&s, "SOA 3");
+    }
+    zone_release(&s.z);
+    add_many(&wanted, 7, 2, 1);
+    add_many(&wanted, 0, 2, 2);
+    for (size_t i = 1; i < wanted.z.n; i++)
+        xfr_set_add(&want, &wanted.z.rr[i]);
+    assert_int_equal(view_begin(b.view), OK);
+    assert_int_equal(zone_walk(name_bytes(&wanted.z.apex), b.view, xfr_set_visit, &got, NULL), OK);
+    view_end(b.view);
+    xfr_set_sort(&got);
+    xfr_set_sort(&want);
+    assert_int_equal(got.n, want.n + 1);                        /* the SOA */
+    stream_read(&s, "example.com.", "SOA 3");
+    xfr_set_add(&want, &s.z.rr[0]);
+    xfr_set_sort(&want);
+    assert_true(xfr_set_equal(&got, &want));
+    xfr_set_release(&got);
+    xfr_set_release(&want);
+    zone_release(&s.z);
+    zone_release(&wanted.z);
     bed_close(&b);
 }
 
@@ -412,6 +516,7 @@ int main(void)
         cmocka_unit_test(steps_and_wholes),
         cmocka_unit_test(planned_twice),
         cmocka_unit_test(large_rrset),
+        cmocka_unit_test(many_of_one_owner),
         cmocka_unit_test(root_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "builder/journal.h"
 #include "builder/spool.h"
 #include "builder/transfers.h"
+#include "builder/turns.h"
 #include "tests/unit/builder_zone.h"
 #include "wire/query.h"
 
@@ -284,15 +285,15 @@ static void ixfr(void **state)
 /* So much changed that the steps stand there as they were made. */
 static void long_steps(void **state)
 {
-    enum { N = 26000 };
+    enum { N = 26000, STAYS = 30000 };
     char *text = malloc(4 << 20), *before = NULL;
     struct got g;
     (void)state;
     begin();
     for (unsigned serial = 1; serial <= 3; serial++) {
         size_t n = (size_t)snprintf(text, 4 << 20, "@ 7200 SOA ns h %u 3600 600 86400 300\n@ 300 NS ns\nns 300 A 192.0.2.1\n", serial);
-        for (unsigned i = 0; i < N; i++)
-            n += (size_t)snprintf(text + n, (4 << 20) - n, "h%u 300 A 192.0.2.%u\n", i, serial);
+        for (unsigned i = 0; i < N + STAYS; i++)
+            n += (size_t)snprintf(text + n, (4 << 20) - n, "h%u 300 A 192.0.2.%u\n", i, i < N ? serial : 9);
         load(text);
         if (serial == 1)
             before = walked();
@@ -305,6 +306,88 @@ static void long_steps(void **state)
     free(before);
     free(g.l.text);
     end();
+}
+
+/* Most of the zone changed: all of it is shorter than what went and what came. One row: the records that stay beside the 200 that change. */
+static void more_than_the_zone(void **state)
+{
+    static const struct { const char *why; unsigned stay; struct asked ask; enum xfrout_form form; } rows[] = {
+        { "all of it changed", 0, { .ixfr = true, .serial = 1 }, XFROUT_AXFR_STYLE },
+        { "half of it did, and the zone is the longer one", 500, { .ixfr = true, .serial = 1 }, XFROUT_IXFR },
+        { "over UDP nothing else is possible", 0, { .ixfr = true, .udp = true, .serial = 1, .max = 1232 }, XFROUT_SOA },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        char text[65536];
+        struct got g;
+        begin();
+        for (unsigned serial = 1; serial <= 2; serial++) {
+            size_t n = (size_t)snprintf(text, sizeof text, "@ 7200 SOA ns h %u 3600 600 86400 300\n@ 300 NS ns\nns 300 A 192.0.2.1\n", serial);
+            for (unsigned k = 0; k < 200 + rows[i].stay; k++)
+                n += (size_t)snprintf(text + n, sizeof text - n, "h%u 300 A 192.0.2.%u\n", k, k < 200 ? serial : 9);
+            load(text);
+        }
+        struct xfrout_made made = take(&rows[i].ask, &g);
+        if (made.form != rows[i].form)
+            fail_msg("%s: %s", rows[i].why, xfrout_form_names[made.form]);
+        if (made.form == XFROUT_AXFR_STYLE)
+            check_whole(&g);
+        free(g.l.text);
+        end();
+    }
+}
+
+/* Who asked for much does not keep others waiting: letters are clients, in the order in which they put and are taken. */
+static void turns(void **state)
+{
+    static const struct { const char *why, *ops, *taken; } rows[] = {
+        { "alone: in order", "AAA---", "AAA" },
+        { "one each in turn", "AAAABAC-------", "ABCAAAA" },
+        { "who comes later is not behind all of the first", "AAAA-B-----", "ABAAA" },
+        { "who was served starts no round of his own", "AA--A-BB---", "AAABB" },
+        { "two with much: alternately", "AAABBB------", "ABABAB" },
+        { "nobody waits", "-", "" },
+        { "what is given up leaves its place", "AABx---", "AB" },        /* x: the one that was put last but one goes */
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct turns t = { .first = NULL };
+        struct turn all[16];
+        char taken[16] = "";
+        size_t put = 0, got = 0;
+        for (const char *op = rows[i].ops; *op != '\0'; op++) {
+            const struct turn *x = *op == '-' ? turns_take(&t) : NULL;
+            if (x != NULL) {
+                taken[got++] = (char)x->client.addr[3];
+            } else if (*op == 'x') {
+                assert_true(turns_remove(&t, &all[put - 2]));
+                assert_false(turns_remove(&t, &all[put - 2]));
+            } else if (*op != '-') {
+                all[put] = (struct turn){ .client = { .addr = { 192, 0, 2, (uint8_t)*op }, .len = 4 } };
+                turns_put(&t, &all[put++]);
+            }
+        }
+        if (strcmp(taken, rows[i].taken) != 0)
+            fail_msg("%s: %s", rows[i].why, taken);
+    }
+    const struct peer a = { { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 1 }, 16 }, b = { { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 2 }, 16 },
+                      c = { { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 2, 1 }, 16 };
+    assert_true(turns_same(&a, &b) && !turns_same(&a, &c));
+}
+
+static void allowance(void **state)
+{
+    static const struct { const char *why; uint64_t spooled, left, most; } rows[] = {
+        { "a quarter of what is free", 0, 1000, 250 },
+        { "what they have is counted as free: the bound does not shrink while they grow", 200, 800, 250 },
+        { "a full disk: nothing", 0, 0, 0 },
+        { "never more than the bound of old", 0, UINT64_MAX, TRANSFERS_SPOOL_MAX },
+        { "figures that do not add up", 5, UINT64_MAX, TRANSFERS_SPOOL_MAX },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++)
+        if (transfers_allowance(rows[i].spooled, rows[i].left) != rows[i].most)
+            fail_msg("%s", rows[i].why);
 }
 
 static void not_live(void **state)
@@ -483,7 +566,7 @@ static void at_work(void **state)
         n += (size_t)snprintf(text + n, sizeof text - n, "host%u 300 A 192.0.2.%u\n", i, i % 250);
     begin();
     load(text);
-    CHECK(transfers_open(&t, &(struct transfers_options){ p.store, bell, 2 }, &fault));
+    CHECK(transfers_open(&t, &(struct transfers_options){ .store = p.store, .bell_fd = bell, .threads = 2 }, &fault));
 
     struct client signed_one = { .chain = chain_of() }, plain = { .chain = NULL }, none = { .chain = NULL };
     CHECK(start(t, &signed_one, EXAMPLE));
@@ -513,11 +596,53 @@ static void at_work(void **state)
     end();
 }
 
+static uint64_t nothing_left(void *arg)
+{
+    atomic_uint *asked = arg;
+    atomic_fetch_add(asked, 1);
+    return 0;
+}
+
+/* A full disk: what fits into memory is transferred, what does not ends, and never as if it were whole. */
+static void no_disk(void **state)
+{
+    static char text[1 << 20];
+    struct transfers *t;
+    atomic_uint asked = 0;
+    int bell = eventfd(0, EFD_CLOEXEC);
+    struct client small = { .chain = NULL }, large = { .chain = NULL };
+    (void)state;
+    begin();
+    load(ZONE("1", "a 300 A 192.0.2.5\n"));
+    CHECK(transfers_open(&t, &(struct transfers_options){ .store = p.store, .bell_fd = bell, .threads = 1, .left = nothing_left, .left_arg = &asked }, &fault));
+    CHECK(start(t, &small, EXAMPLE));
+    run(t, bell, &small);
+    check_whole(&small.g);
+    assert_int_equal(small.err, ERR_NOTFOUND);
+    assert_int_equal(atomic_load(&asked), 0);
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", ZONE("2", ""));
+    for (unsigned i = 0; i < 9000; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "host%u 300 A 192.0.2.%u\n", i, i % 250);
+    load(text);
+    CHECK(start(t, &large, EXAMPLE));
+    run(t, bell, &large);
+    assert_int_equal(atomic_load(&asked), 1);
+    if (large.rcode == RCODE_SERVFAIL)                      /* nothing had left yet */
+        assert_true(large.err == ERR_NOTFOUND && large.g.records == 0);
+    else
+        assert_int_equal(large.err, ERR_LIMIT);             /* the connection is closed */
+    transfers_close(t);
+    free(small.g.l.text);
+    free(large.g.l.text);
+    (void)close(bell);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions), cmocka_unit_test(axfr), cmocka_unit_test(many_messages), cmocka_unit_test(ixfr),
-        cmocka_unit_test(long_steps), cmocka_unit_test(not_live), cmocka_unit_test(spools), cmocka_unit_test(at_work),
+        cmocka_unit_test(long_steps), cmocka_unit_test(not_live), cmocka_unit_test(more_than_the_zone), cmocka_unit_test(turns), cmocka_unit_test(allowance), cmocka_unit_test(spools), cmocka_unit_test(at_work), cmocka_unit_test(no_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

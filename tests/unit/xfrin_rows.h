@@ -18,7 +18,8 @@ static const struct row rows[] = {
     { "nothing in the answer section", "Su", 4, "[authority]", XFRIN_FAILED, "without records" },
     { "the SOA of another zone", "Su", 4, "sub SOA ns1 h 5 1 1 1 1", XFRIN_FAILED, "SOA at sub.example.com., which is not the apex" },
     { "truncated: over TCP then", "Su", 4, "[tc]", XFRIN_TRY_TCP, "truncated" },
-    { "REFUSED", "Su", 4, "[rcode=5]", XFRIN_FAILED, "the primary answers REFUSED" },
+    { "REFUSED over UDP: Knot answers for a catalog zone over TCP only", "Su", 4, "[rcode=5]", XFRIN_TRY_TCP, "REFUSED" },
+    { "REFUSED over TCP", "S", 4, "[rcode=5]", XFRIN_FAILED, "the primary answers REFUSED" },
     { "an rcode without a name", "Su", 4, "[rcode=15]", XFRIN_FAILED, "rcode 15" },
     { "an rcode of 16 and more stands in OPT", "Su", 4, "[opt-rcode]", XFRIN_FAILED, "rcode 16" },
 
