@@ -1,14 +1,23 @@
-"""bench/run dns: its targets, tables and data, without running a server."""
+"""bench/run: dns with its targets, tables and data, without running a server; the primary and the tables of transfer."""
 import itertools
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 import time
 
+import dns.message
+import dns.opcode
+import dns.query
+import dns.rcode
+import dns.rrset
+import dns.xfr
+import dns.zone
 import pytest
 
-from lab import TOP
+from lab import BUILD, HOST, TOP, port
 
 sys.path.insert(0, str(TOP / "bench"))
 import dns_bench  # noqa: E402
@@ -16,6 +25,8 @@ import dns_measure  # noqa: E402
 import dns_peers  # noqa: E402
 import dns_table  # noqa: E402
 import dns_zones  # noqa: E402
+import transfer  # noqa: E402
+import transfer_many  # noqa: E402
 
 
 def cell(us, user_share=0.1, busy=1.0):
@@ -137,3 +148,119 @@ def test_a_server_ends_with_all_its_children(tmp_path):
     server.stop(patience=0.3)
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     assert state == "" or state.startswith("Z")
+
+
+# --- transfer ---------------------------------------------------------------------------------------------------------
+class Secondary:
+    """Takes a zone as dnspython reads transfers, by IXFR behind each NOTIFY, and answers for its addresses."""
+
+    def __init__(self, primary, zone):
+        self.primary, self.zone, self.port = primary, zone, port()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((HOST, self.port))
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def take(self):
+        query, _ = dns.xfr.make_query(self.zone)
+        dns.query.inbound_xfr(HOST, self.zone, query, port=self.primary, timeout=5)
+
+    def run(self):
+        while True:
+            wire, sender = self.socket.recvfrom(4096)
+            if not wire:
+                return
+            query = dns.message.from_wire(wire)
+            reply = dns.message.make_response(query)
+            if query.opcode() == dns.opcode.NOTIFY:
+                self.take()
+            else:
+                name = query.question[0].name
+                reply.answer.append(dns.rrset.from_rdata_list(name, 300, list(self.zone.get_rdataset(name, query.question[0].rdtype))))
+            self.socket.sendto(reply.to_wire(), sender)
+
+    def stop(self):
+        self.socket.sendto(b"", (HOST, self.port))
+        self.thread.join(5)
+        self.socket.close()
+
+
+def records(zone):
+    return {(name, rdataset.rdtype, rdataset.ttl, frozenset(map(str, rdataset))) for name, rdataset in zone.iterate_rdatasets()}
+
+
+@pytest.fixture
+def primary():
+    subprocess.run(["make", "-s", "-C", str(BUILD), "bench/bench-transfer"], check=True, capture_output=True, timeout=300)
+    started = transfer.Primary(type("Bench", (), {"BUILD": BUILD}), 3000, 12, 77)
+    yield started
+    started.stop()
+
+
+def test_the_primary_of_transfer_serves_the_zone_that_knot_reads(primary):
+    """Whole, then by steps of one and more changes, and several steps at once: always what is there then."""
+    taken = dns.zone.Zone(transfer.ZONE, relativize=False)
+    secondary = Secondary(primary.port, taken)
+    late = dns.zone.Zone(transfer.ZONE, relativize=False)
+    try:
+        for zone in taken, late:
+            dns.query.inbound_xfr(HOST, zone, dns.xfr.make_query(zone)[0], port=primary.port, timeout=20)
+        text = transfer.zone_text(3000).replace(f" {transfer.HOUR_S} {transfer.HOUR_S} ", " 77 77 ")
+        assert records(taken) == records(dns.zone.from_text(text, relativize=False))
+        for n, (changes, rounds) in enumerate(((1, 3), (10, 2)), 1):
+            rows = primary.order(f"notify {changes} {rounds} 1 me:{secondary.port}:{secondary.port}")
+            assert [row[:2] for row in rows] == [["seen", "me"]] * rounds and all(0 < int(row[4]) <= int(row[2]) for row in rows)
+        dns.query.inbound_xfr(HOST, late, dns.xfr.make_query(late)[0], port=primary.port, timeout=20)
+        fresh = dns.zone.Zone(transfer.ZONE, relativize=False)
+        dns.query.inbound_xfr(HOST, fresh, dns.xfr.make_query(fresh, serial=None)[0], port=primary.port, timeout=20)
+        assert records(taken) == records(late) == records(fresh)
+        assert len(records(fresh) ^ records(dns.zone.from_text(text, relativize=False))) == 2 * (3 * 1 + 2 * 10 + 1), "and the SOA"
+    finally:
+        secondary.stop()
+
+
+def test_the_primary_of_transfer_has_small_zones_and_counts(primary):
+    for number in range(12):
+        query = dns.message.make_query(f"z{number}.many.{transfer.ZONE}", "SOA")
+        assert dns.query.udp(query, HOST, port=primary.port, timeout=5).answer[0][0].refresh == 77
+    assert dns.query.udp(dns.message.make_query(f"z12.many.{transfer.ZONE}", "SOA"), HOST, port=primary.port, timeout=5).rcode() == dns.rcode.REFUSED
+    small = dns.zone.Zone(f"z3.many.{transfer.ZONE}")
+    dns.query.inbound_xfr(HOST, small, port=primary.port, timeout=5)
+    assert len(records(small)) == 6
+    (what, questions, transfers, *seconds), = primary.order("questions")
+    assert (what, questions, transfers) == ("questions", "12", "1") and sum(map(int, seconds)) <= 12
+
+
+def test_who_did_not_answer_once_is_not_waited_for_again():
+    class One:
+        notify_port, seen_port = 1, 2
+
+        def __init__(self, name):
+            self.name = name
+
+    class Fake:
+        def __init__(self):
+            self.orders = []
+
+        def order(self, text, patience):
+            self.orders.append(text)
+            return [["seen", word.split(":")[0], "0" if "NSD" in word else "5", "1", "1", "1", "1"] for word in text.split()[3:]]
+
+    fake = Fake()
+    rows = transfer.spread(fake, "notify 1 {rounds}", [One("azoth, at an edge"), One("NSD")], 40, 60)
+    assert fake.orders == ["notify 1 2 azoth:1:2 NSD:1:2"] + ["notify 1 2 azoth:1:2"] * 19 and len(rows) == 21
+    assert transfer.spread(Fake(), "notify 1 {rounds}", [One("NSD")], 40, 60) == [["seen", "NSD", "0", "1", "1", "1", "1"]]
+
+
+def test_a_row_of_transfer_says_who_took_how_long():
+    class One:
+        def __init__(self, name):
+            self.name = name
+
+    lines = [["seen", "azoth", "2000", "300", "700", "800", "90"], ["seen", "azoth", "4000", "300", "700", "800", "90"], ["seen", "NSD", "9000", "0", "0", "0", "0"],
+             ["seen", "NSD", "0", "0", "0", "0", "0"], ["seen", "BIND", "0", "0", "0", "0", "0"]]
+    rows, ours = transfer.notify_rows("here", [One("azoth, at an edge"), One("NSD"), One("BIND")], lines)
+    assert [row[:3] for row in rows] == [["here", "azoth, at an edge", 2], ["here", "NSD", "1 of 2"], ["here", "BIND", "0 of 1"]]
+    assert rows[0][3:] == ["4.00 / 4.00 / 4.00", "0.30, 0.70, 0.80", "0.09", "1.00"] and rows[1][6] == "3.00" and len(ours) == 2
+    assert transfer_many.row("now", 1000, [0, 30, 50, 20], 50) == ["now", 4, "100", "25", "21", "50"]
+    assert transfer.verdict(3, 3, "x") == "x (met)" and "missed" in transfer.verdict(3.1, 3, "x")
