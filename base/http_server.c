@@ -25,6 +25,7 @@ struct connection {
     bool trusted;                       /* somebody vouched for it */
     char peer[64];                      /* its address; "" not known yet */
     long refused;                       /* what its room was, when the body is larger, or HTTP_ROOM_BUSY; 0: it is taken */
+    long told;                          /* the same of the request that came whole last: the head behind it may be there already */
     long coming;                        /* its body may grow to that */
     bool has_head;                      /* of the request that is coming; what follows is its body */
     uint8_t *head; size_t head_len;     /* with limits.room: HTTP_HEAD_MAX bytes, freed with the place */
@@ -98,6 +99,13 @@ static size_t coming(const struct http_server *s, const struct connection *but)
     return sum;
 }
 
+/* evhttp waits until a body, or a chunk of one, is whole in the buffer; and while a reply is being sent it reads on, whatever
+ * comes. So no more is read than a head and that body. */
+static void limit_input(struct bufferevent *bev, long body)
+{
+    bufferevent_setwatermark(bev, EV_READ, 0, 2 * HTTP_HEAD_MAX + (size_t)body);
+}
+
 /* The head is whole, `total` bytes of the request came so far, the last of them are in the buffer. */
 static void judge_head(struct http_server *s, struct connection *c, struct evbuffer *buffer, size_t end, size_t total, void *evcon)
 {
@@ -110,6 +118,7 @@ static void judge_head(struct http_server *s, struct connection *c, struct evbuf
     c->trusted |= room == HTTP_ROOM_BUSY || room > s->limits.stranger;
     c->coming = c->refused != 0 || most <= s->limits.stranger ? 0 : len > 0 && body < (unsigned long long)most ? (long)body : most;
     evhttp_connection_set_max_body_size(evcon, most);
+    limit_input(c->bev, most);
 }
 
 /* evhttp looks at a request's length between head and body, but asks nobody: so the head is read here as well, as it comes in,
@@ -160,11 +169,13 @@ static void next_head(struct http_server *s, struct evhttp_request *req)
         return;
     }
     c->coming = 0;
+    c->told = c->refused;
     if (c->refused != 0) {              /* what follows is the body that nobody wants */
         (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
         return;
     }
     evhttp_connection_set_max_body_size(evcon, s->limits.stranger);
+    limit_input(c->bev, s->limits.stranger);
     c->has_head = false;
     c->head_len = 0;
     look_at_head(s, c, bufferevent_get_input(c->bev), 0);
@@ -269,6 +280,8 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
                                                      : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     if (s->open_n > 0)
         sweep(s);           /* those that ended since the last one leave their places at once */
+    if (bev != NULL)
+        limit_input(bev, s->limits.room != NULL ? s->limits.stranger : s->limits.body);
     if (bev == NULL || s->open_n == HTTP_CONNECTIONS_MAX)
         return bev;
     bufferevent_incref(bev);
@@ -376,7 +389,7 @@ void http_server_release(struct http_server *s, struct evhttp_request *req) { se
 bool http_server_refused(struct http_server *s, struct evhttp_request *req, long *room)
 {
     const struct connection *c = place_of(s, req);
-    *room = c != NULL ? c->refused : 0;
+    *room = c != NULL ? c->told : 0;
     return *room != 0;
 }
 

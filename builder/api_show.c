@@ -95,6 +95,9 @@ static json_t *report_json(const struct board_report *r, uint64_t now_s)
 enum err api_zone_secondary(struct api_call *c, const struct api_work *w, struct bytes apex, json_t *o)
 {
     struct board_report r;
+    const char *kind = json_string_value(json_object_get(o, "kind"));
+    if (kind == NULL || strcmp(kind, zone_kind_names[ZONE_SECONDARY]) != 0)
+        return OK;                                  /* the board may not know yet that it is native */
     enum err err = w->board == NULL ? ERR_NOTFOUND : board_report(w->board, apex, &c->arena, &r);
     if (err != OK)
         return err == ERR_NOTFOUND ? OK : err;      /* too new, or the core ends */

@@ -100,13 +100,13 @@ void api_zone_seen_end(struct api_zone_seen *s)
     s->txn = NULL;
 }
 
-/* *out: with its settings, when the zone has a row. */
-static enum err make_json(struct api_call *c, struct bytes apex, const struct bytes *settings, const struct zone_header *h,
+/* *out: with its settings, when the zone has a row; a: for what is needed meanwhile. */
+static enum err make_json(struct arena *a, struct bytes apex, const struct bytes *settings, const struct zone_header *h,
                           json_t **out, struct fault *fault)
 {
     struct zone_settings s;
     enum err err = OK;
-    if (settings != NULL && (err = settings_read(*settings, &c->arena, &s, fault)) != OK) {
+    if (settings != NULL && (err = settings_read(*settings, a, &s, fault)) != OK) {
         settings_release(&s);
         return err;
     }
@@ -144,7 +144,7 @@ static enum api_next show(struct api_call *c, const struct api_work *w)
     enum err err = api_zone_look(w, name_bytes(apex), &seen, &fault);
     if (err != OK)
         return api_work_failed(c, err, &fault);
-    err = make_json(c, name_bytes(apex), seen.has_row ? &seen.row.settings : NULL, seen.has_header ? &seen.header : NULL, &o, &fault);
+    err = make_json(&c->arena, name_bytes(apex), seen.has_row ? &seen.row.settings : NULL, seen.has_header ? &seen.header : NULL, &o, &fault);
     api_zone_seen_end(&seen);
     if (err == OK)
         err = api_zone_tell(c, w, name_bytes(apex), c->slow, o, &fault);
@@ -178,6 +178,7 @@ struct listing {
     enum zone_kind kind;            /* 0: all */
     bool failing;                   /* secondaries that fail, alone */
     const struct api_work *w;
+    struct arena scratch;           /* of the zone at hand: there may be a million that do not fit */
     struct zone_row row;            /* the next of the records */
     bool has_row, more;
     json_t *zones;
@@ -219,8 +220,9 @@ static bool list_zone(struct listing *l, struct bytes apex, const struct bytes *
     json_t *o = NULL;
     if (l->failing && (l->w->board == NULL || !board_is_failing(l->w->board, apex)))
         return l->err == OK;
+    arena_reset(&l->scratch);
     if (l->err == OK)
-        l->err = make_json(l->c, apex, settings, h, &o, &l->fault);
+        l->err = make_json(&l->scratch, apex, settings, h, &o, &l->fault);
     if (l->err == OK && fits(l, apex, o)) {
         if (json_array_size(l->zones) == l->limit) {
             l->more = true;
@@ -264,6 +266,7 @@ static enum api_next list(struct api_call *c, const struct api_work *w)
     l->c = c;
     l->w = w;
     l->zones = json_array();
+    arena_init(&l->scratch);
     l->err = source_begin(w->source, SOURCE_READ, &l->txn, &l->fault);
     if (l->err == OK) {
         row_step(l);
@@ -273,6 +276,7 @@ static enum api_next list(struct api_call *c, const struct api_work *w)
             (void)list_rows(l, bytes_of(NULL, 0));
         source_abort(l->txn);
     }
+    arena_release(&l->scratch);
     if (l->err != OK) {
         json_decref(l->zones);
         return api_work_failed(c, l->err, &l->fault);
@@ -334,6 +338,13 @@ static enum err plan_settings(void *arg, struct draft *d, struct fault *fault)
     return err;
 }
 
+/* Of a secondary that becomes native. */
+static enum err settle(void *arg, struct zone_settings *s, struct arena *a, struct fault *fault)
+{
+    const struct api_call *c = arg;
+    return settings_merge(s, c->json, none_other, a, fault);
+}
+
 /* So that what is malformed is told at once, whatever zone it is. */
 bool api_settings_fit(struct api_call *c, const json_t *object, bool (*other)(const char *member), enum zone_kind kind,
                       struct zone_settings *out)
@@ -355,7 +366,13 @@ static enum api_next begin_settings(struct api_call *c, const struct api_request
     settings_release(&s);
     if (!fits)
         return API_REPLY;
-    c->change->plan = plan_settings;
+    const char *kind = json_string_value(json_object_get(c->json, "kind"));
+    if (kind != NULL && strcmp(kind, zone_kind_names[ZONE_NATIVE]) == 0) {
+        c->change->kind = CHANGE_NATIVE;
+        c->change->settle = settle;
+    } else {
+        c->change->plan = plan_settings;
+    }
     c->change->arg = c;
     return API_CHANGE;
 }

@@ -93,7 +93,11 @@ static void take_over(struct catalogs *cs, struct found *f)
     for (size_t i = 0, at = 0; i < cs->n; i++) {
         while (at < f->n && by_apex(&f->v[at], &cs->v[i]) < 0)
             at++;
-        cs->orphans |= at == f->n || by_apex(&f->v[at], &cs->v[i]) != 0;
+        if (at == f->n || by_apex(&f->v[at], &cs->v[i]) != 0) {
+            cs->orphans = true;
+            cs->orphans_at.len = 0;
+            cs->orphans_ms = 0;
+        }
     }
     free(cs->v);
     cs->v = f->v;
@@ -106,7 +110,7 @@ static void read_catalogs(struct catalogs *cs)
     struct fault fault = { "" };
     char why[600];
     uint64_t version = source_version(cs->o.source), now = clock_mono_ms();
-    if (cs->was_read && (version == cs->version || now < cs->read_ms))
+    if ((cs->was_read && version == cs->version) || now < cs->read_ms)
         return;
     enum err err = find_all(cs, &f, &fault);
     if (err == OK) {
@@ -131,6 +135,7 @@ struct looking {
     struct zone_settings settings;
     struct arena arena;
     struct catalog *others; size_t others_n;        /* of which a zone wants to come over: each read once */
+    uint64_t until_ms;                              /* its turn */
 };
 
 static bool is_there(void *arg, struct bytes apex)
@@ -253,10 +258,16 @@ static bool take_due(struct catalogs *cs, struct catalogs_one *one, bool *moved,
     return due;
 }
 
+/* false: the end, newer data, or its turn is over; then what was forced still is. */
 static bool go_on(struct catalogs *cs, void *arg)
 {
-    const struct catalogs_one *one = arg;
+    const struct looking *k = arg;
+    struct catalogs_one *one = k->one;
     (void)pthread_mutex_lock(&cs->lock);
+    if (!one->due && clock_mono_ms() >= k->until_ms) {
+        one->due = true;
+        one->force |= k->look.force;
+    }
     bool on = !cs->stopping && !one->due;
     (void)pthread_mutex_unlock(&cs->lock);
     return on;
@@ -300,7 +311,7 @@ static void look_at(struct catalogs *cs, struct catalogs_one *one)
     struct catalog_report was = one->report, is;
     struct catalogs_outcome came = { .failed = 0 };
     bool moved, force;
-    uint64_t began = clock_mono_ms();
+    uint64_t began = clock_mono_ms(), took;
     if (!take_due(cs, one, &moved, &force))
         return;
     catalog_look_init(&k.look);
@@ -313,6 +324,8 @@ static void look_at(struct catalogs *cs, struct catalogs_one *one)
     k.look.arg = &k;
     one->version = source_version(cs->o.source);
     enum err err = look(&k, &fault);
+    took = clock_mono_ms() - began;
+    k.until_ms = began + took + (took * READ_PART > CATALOGS_TURN_MS ? took * READ_PART : CATALOGS_TURN_MS);
     if (err == OK) {
         stat_add(&cs->looks, 1);
         is = report_of(&k);
@@ -321,7 +334,7 @@ static void look_at(struct catalogs *cs, struct catalogs_one *one)
         tell(&k, &was, &is);
         put_report(cs, one, &is);
         if (is.state == CATALOG_GOOD)
-            came = catalogs_apply(cs, &k.look, go_on, one);
+            came = catalogs_apply(cs, &k.look, go_on, &k);
         is.failed = came.failed;
         if (is.clashes == 0)
             is.clash = came.clash;
@@ -333,7 +346,8 @@ static void look_at(struct catalogs *cs, struct catalogs_one *one)
     } else {
         look_failed(cs, one, err, &fault);
     }
-    one->after_ms = clock_mono_ms() + AGAIN_MS + (clock_mono_ms() - began) * READ_PART * (came.failed == 0);
+    bool cut = err == OK && came.failed == 0 && clock_mono_ms() >= k.until_ms;
+    one->after_ms = cut ? 0 : clock_mono_ms() + AGAIN_MS + took * READ_PART;
     for (size_t i = 0; i < k.others_n; i++)
         catalog_release(&k.others[i]);
     free(k.others);
@@ -349,21 +363,27 @@ static void look_orphans(struct catalogs *cs)
     struct fault fault = { "" };
     char why[600];
     size_t failed = 0;
-    if (!cs->was_read || !cs->orphans)
+    uint64_t began = clock_mono_ms();
+    if (!cs->was_read || !cs->orphans || began < cs->orphans_ms)
         return;
-    cs->orphans = false;
     enum err err = catalogs_orphans(cs, &failed, &fault);
     if (err != OK)
         log_warn("catalog.orphans", "err=%s next=\"again in a moment\"", log_quote(why, sizeof why, fault_text(&fault, err)));
-    cs->orphans = err != OK || failed > 0;
+    cs->orphans_failed |= err != OK || failed > 0;
+    if (cs->orphans_at.len > 0)
+        return;                                         /* the others are next */
+    cs->orphans = cs->orphans_failed;
+    cs->orphans_failed = false;
+    if (cs->orphans)
+        cs->orphans_ms = clock_mono_ms() + AGAIN_MS + (clock_mono_ms() - began) * READ_PART;
 }
 
 static bool rest(struct catalogs *cs)
 {
-    bool due = false;
+    bool due = cs->orphans_at.len > 0;
     (void)pthread_mutex_lock(&cs->lock);
     for (size_t i = 0; i < cs->n; i++)
-        due |= cs->v[i].moved || cs->v[i].force;
+        due |= cs->v[i].moved || cs->v[i].force || (cs->v[i].due && cs->v[i].after_ms == 0);
     if (!cs->stopping && !due)
         (void)cond_rest(&cs->wake, &cs->lock, REST_MS);
     bool on = !cs->stopping;

@@ -241,11 +241,13 @@ static void add_orphan(struct batch *b, const struct orphan *o)
 MUST_USE enum err catalogs_orphans(struct catalogs *cs, size_t *failed, struct fault *fault)
 {
     struct batch *b = batch_begin(cs);
-    struct orphan o = { .there = false };
+    struct orphan o = { .apex = cs->orphans_at };
     struct arena a;
+    uint64_t until_ms = clock_mono_ms() + CATALOGS_TURN_MS;
     enum err err = b == NULL ? ERR_NOMEM : OK;
+    bool on = err == OK;
     arena_init(&a);
-    while (err == OK) {
+    while (on) {
         struct source_txn *t = NULL;
         err = source_begin(cs->o.source, SOURCE_READ, &t, fault);
         while (err == OK && b->n < CATALOGS_BATCH && (err = next_orphan(cs, t, &a, &o, fault)) == OK)
@@ -253,7 +255,9 @@ MUST_USE enum err catalogs_orphans(struct catalogs *cs, size_t *failed, struct f
         source_abort(t);
         if (!run(b) && err == OK)
             err = ERR_NOTFOUND;         /* the next time */
+        on = err == OK && clock_mono_ms() < until_ms;
     }
+    cs->orphans_at = err == OK ? o.apex : (struct name){ .len = 0 };
     arena_release(&a);
     if (b != NULL) {
         *failed = b->came.failed;

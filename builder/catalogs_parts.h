@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #define CATALOGS_BATCH 64               /* changes at once: what others make waits behind no more than these */
+#define CATALOGS_TURN_MS 2000           /* then others have their turn, and it is looked again: a catalog may go while a million zones are made of it */
 
 struct catalogs_one {                   /* a catalog zone */
     struct name apex;
@@ -25,7 +26,10 @@ struct catalogs {
     bool started, stopping, putting;
     size_t untold;                      /* changes of the batch; under lock */
     struct catalogs_one *v; size_t n;   /* ascending; replaced under lock */
-    bool was_read, orphans;             /* orphans: members may be without a catalog */
+    bool was_read;
+    bool orphans, orphans_failed;       /* orphans: members may be without a catalog; some could not be let go */
+    struct name orphans_at;             /* those behind it are still to be looked at; len 0: all */
+    uint64_t orphans_ms;                /* not before */
     uint64_t version, read_ms;
     stat_count looks, made, changed, removed, failed;
 };
@@ -36,7 +40,7 @@ struct catalogs {
 struct catalogs_outcome { size_t failed, clashes; struct name clash; };
 struct catalogs_outcome catalogs_apply(struct catalogs *cs, const struct catalog_look *l, bool (*go_on)(struct catalogs *cs, void *arg),
                                        void *arg);
-/* Members of catalogs that are none: without a zone of that name they go, else they are let go. */
+/* Members of catalogs that are none, from cs->orphans_at on for a turn: without a zone of that name they go, else they are let go. */
 MUST_USE enum err catalogs_orphans(struct catalogs *cs, size_t *failed, struct fault *fault);
 /* --- catalogs.c ------------------------------------------------------------------------------------------------------------ */
 struct catalogs_one *catalogs_find(struct catalogs *cs, struct bytes apex);        /* by its thread, or under lock */

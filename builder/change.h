@@ -45,6 +45,7 @@ enum change_kind {
     CHANGE_CREATE,          /* settings and whole (may be NULL: a zone without data, SERVFAIL): ERR_EXISTS when there is one */
     CHANGE_WHOLE,           /* the zone's records are `whole` now; comments and disabled records go */
     CHANGE_REBUILD,         /* the store is made to say what the rows say, or a zone without rows is laid out anew */
+    CHANGE_NATIVE,          /* a secondary is native from now on, with the records that it has, and settle's settings; what is native has only those */
     CHANGE_STATE,           /* of a secondary that has data: `state`, ZONE_LIVE or ZONE_EXPIRED (SERVFAIL), nothing else */
     CHANGE_REMOVE,          /* zone, rows and settings go; of any kind but those that core.zones names */
 };
@@ -69,6 +70,9 @@ struct change_result {
 struct change;
 typedef enum err change_plan_fn(void *arg, struct draft *d, struct fault *fault);
 typedef void change_told_fn(void *arg, struct change *c);
+/* Edits the settings; strings into a. In any thread; once or more, each time on those that are there. What s refers to is shared: replaced,
+ * not written into. */
+typedef enum err change_settle_fn(void *arg, struct zone_settings *s, struct arena *a, struct fault *fault);
 struct change {
     enum change_kind kind;
     struct name apex;                   /* any case */
@@ -76,6 +80,7 @@ struct change {
     bool force, dry_run, want_difference;
     bool has_if_serial; uint32_t if_serial;         /* only when the live SOA's serial is this one */
     change_plan_fn *plan; void *arg;    /* CHANGE_EDIT */
+    change_settle_fn *settle;           /* CHANGE_NATIVE, with arg; NULL: the others stay. It does not change the kind */
     enum zone_state state;              /* CHANGE_STATE */
     struct zone *whole;                 /* CREATE, WHOLE: borrowed until told; its records' lines are for complaints */
     struct bytes settings;              /* CREATE: text of settings.h; borrowed until told */

@@ -163,10 +163,10 @@ static size_t take_query(struct desk *k, struct bytes msg, const struct asker *f
     struct query q;
     size_t n;
     enum query_verdict v = query_read(msg, &q);
+    struct answerer *a = k->viewing ? k->answerer : k->blank;
     if (v == QUERY_ANSWER && out_is(&q, from))
-        return take_transfer(k, msg, &q, from, out);
+        return core_limit_transfer(k->limit, a, msg, &q, &f, out, &n) ? n : take_transfer(k, msg, &q, from, out);
     if (!q.has_tsig || (v != QUERY_ANSWER && v != QUERY_EMPTY)) {
-        struct answerer *a = k->viewing ? k->answerer : k->blank;
         n = answer(a, msg, &f, out, ANSWER_MAX);
         return core_limit_answer(k->limit, k->policies, a, msg, &q, &f, out, n);
     }

@@ -37,7 +37,7 @@ void core_limit_close(struct core_limit *l)
     free(l);
 }
 
-/* Does the client ask for the SOA of a zone that it takes from here, is told of, or gives to us? It asks as often as it has to. */
+/* Does the client ask for the SOA of a zone that it takes from here, is told of, gives to us, or updates? It asks as often as it has to. */
 static bool is_one_of_the_zone(struct policies *k, const struct query *q, struct bytes client)
 {
     const struct policy_zone *z;
@@ -48,7 +48,16 @@ static bool is_one_of_the_zone(struct policies *k, const struct query *q, struct
     name_lower(apex.wire, apex.len);
     if (policies_zone(k, name_bytes(&apex), &z, NULL) != OK)
         return false;
-    return nets_have(z->transfer_acl, z->transfer_acl_n, client) || nets_have(z->peers, z->peers_n, client);
+    return nets_have(z->transfer_acl, z->transfer_acl_n, client) || nets_have(z->peers, z->peers_n, client)
+        || nets_have(z->update_acl, z->update_acl_n, client);
+}
+
+static size_t hold(struct core_limit *l, enum rrl_verdict verdict, struct answerer *a, struct bytes msg, const struct answer_from *from,
+                   uint8_t *out)
+{
+    size_t n = verdict == RRL_SLIP ? answer_limited(a, msg, from, out, ANSWER_MAX) : 0;
+    stat_add(n > 0 ? &l->slipped : &l->dropped, 1);
+    return n;
 }
 
 size_t core_limit_answer(struct core_limit *l, struct policies *k, struct answerer *a, struct bytes msg, const struct query *q,
@@ -60,9 +69,20 @@ size_t core_limit_answer(struct core_limit *l, struct policies *k, struct answer
     enum rrl_verdict verdict = rrl_check(l->rrl, from->client, &said, (uint32_t)clock_mono_us());
     if (verdict == RRL_SEND || is_one_of_the_zone(k, q, from->client))
         return n;
-    n = verdict == RRL_SLIP ? answer_limited(a, msg, from, out, ANSWER_MAX) : 0;
-    stat_add(n > 0 ? &l->slipped : &l->dropped, 1);
-    return n;
+    return hold(l, verdict, a, msg, from, out);
+}
+
+bool core_limit_transfer(struct core_limit *l, struct answerer *a, struct bytes msg, const struct query *q, const struct answer_from *from,
+                         uint8_t *out, size_t *n)
+{
+    const struct answer_said said = { .kind = ANSWER_POSITIVE, .name = q->qname };
+    if (l == NULL || from->proto != ANSWER_UDP || q->has_tsig)
+        return false;
+    enum rrl_verdict verdict = rrl_check(l->rrl, from->client, &said, (uint32_t)clock_mono_us());
+    if (verdict == RRL_SEND)
+        return false;
+    *n = hold(l, verdict, a, msg, from, out);
+    return true;
 }
 
 void core_limit_metrics(const struct core_limit *l, struct stat_page *p)

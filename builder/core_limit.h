@@ -16,6 +16,10 @@ void core_limit_close(struct core_limit *l);                /* NULL is fine */
 /* The answer to msg stands in out, n bytes, and a made it: what leaves instead, 0: nothing. k: for who is one of the zone's. NULL is fine. */
 size_t core_limit_answer(struct core_limit *l, struct policies *k, struct answerer *a, struct bytes msg, const struct query *q,
                          const struct answer_from *from, uint8_t *out, size_t n);
+/* A question for an IXFR over UDP, unsigned: whoever forges an address of transfer_acl has more sent there than it asked with, and takes the
+ * places of that client's transfers. true: held back; *n bytes stand in out, 0: nothing. NULL is fine. */
+bool core_limit_transfer(struct core_limit *l, struct answerer *a, struct bytes msg, const struct query *q, const struct answer_from *from,
+                         uint8_t *out, size_t *n);
 void core_limit_metrics(const struct core_limit *l, struct stat_page *p);
 
 #endif

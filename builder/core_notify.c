@@ -22,7 +22,7 @@ struct core_notify {
     uint64_t seq;                       /* looked at so far */
     uint64_t version;
     struct name touched[TOUCHED_MAX]; size_t touched_n;
-    bool many, scanning;
+    bool many, scanning, again;         /* again: more came while all were gone through, so once more behind that */
     struct name after;                  /* scanning: the zone that was last */
     unsigned scanned;
     struct log_brake brake, silence;
@@ -100,6 +100,11 @@ static void scan(struct core_notify *c)
     c->scanned = 0;
     enum err err = zone_list_from(name_bytes(&c->after), c->view, on_zone, c, NULL);
     c->scanning = err == OK && c->scanned == SCAN_AT_ONCE;
+    if (!c->scanning && c->again) {
+        c->scanning = true;
+        c->again = false;
+        c->after.len = 0;
+    }
 }
 
 static void look_back(struct core_notify *c)
@@ -112,7 +117,8 @@ static void look_back(struct core_notify *c)
     c->touched_n = 0;
     c->many = view_ring(c->view, c->seq, &visit) != OK;
     c->seq = head.seq;
-    if (c->many) {
+    c->again |= c->many && c->scanning;         /* from the first again, and those at the end would never be told */
+    if (c->many && !c->scanning) {
         c->scanning = true;
         c->after.len = 0;
     }

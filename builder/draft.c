@@ -171,7 +171,6 @@ static bool grow(struct draft *d)
     if (set == NULL)
         return false;
     d->set = set;
-    d->cap = cap;
     size_t *bucket = realloc(d->bucket, cap * sizeof *bucket);
     if (bucket == NULL)
         return false;
@@ -180,7 +179,7 @@ static bool grow(struct draft *d)
     if (bucket == NULL)
         return false;
     d->set_bucket = bucket;
-    d->buckets = cap;
+    d->buckets = d->cap = cap;
     for (size_t i = 0; i < cap; i++)
         d->bucket[i] = d->set_bucket[i] = DRAFT_NONE;
     for (size_t i = 0; i < d->n; i++)
@@ -456,6 +455,8 @@ static enum err may_set(const struct draft *d, const struct row *row, struct fau
 {
     if (!d->has_rows && d->with.via != VIA_TRANSFER)
         return fault_set(fault, ERR_NOTNOW, "the zone is a secondary: its records come from its primaries");
+    if (d->has_rows && d->with.via == VIA_TRANSFER)
+        return fault_set(fault, ERR_REFUSED, "the zone is no secondary any more: it was made anew, or native, while its transfer was under way");
     if (d->expired)
         return fault_set(fault, ERR_NOTNOW, "the zone has expired: its state is set to live first, or all of it is transferred");
     if (rrtype_is_meta(row->type))
@@ -528,7 +529,7 @@ MUST_USE enum err draft_settings_set(struct draft *d, const struct zone_settings
     struct bytes text;
     struct bytes now, wish;
     if (s->kind != d->settings.kind)
-        return fault_set(fault, ERR_REFUSED, "the kind of a zone does not change: remove it and create it anew");
+        return fault_set(fault, ERR_REFUSED, "the kind of a zone does not change, but that a secondary becomes native: remove it and create it anew");
     enum err err = settings_check(s, fault);
     if (err == OK)
         err = settings_check_edit(&d->settings, s, d->with.via == VIA_CATALOG, fault);

@@ -60,15 +60,30 @@ static enum err look_at(struct draft *d, const struct row *row, struct bytes rda
     return err;
 }
 
-/* Below another zone that is hosted here; glue may stand there. */
-static void look_above(struct draft *d, const struct row *row, struct complaints *c)
+/* The address of a name server that the delegation at `cut` names. */
+static enum err is_glue(struct draft *d, const struct row *row, struct bytes cut, bool *out, struct fault *fault)
+{
+    struct row ns = { .n = 0 };
+    if (row->type != TYPE_A && row->type != TYPE_AAAA)
+        return OK;
+    enum err err = draft_row(d, cut, TYPE_NS, 0, &ns, fault);
+    for (size_t i = 0; err == OK && i < ns.n; i++)
+        *out |= !ns.rr[i].disabled && name_equal(ns.rr[i].rdata, row->owner);
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* Below another zone that is hosted here; glue stands there. */
+static enum err look_above(struct draft *d, const struct row *row, struct complaints *c, struct fault *fault)
 {
     char text[NAME_TEXT_MAX];
-    bool below = false;
+    bool below = false, glue = false;
+    enum err err = OK;
     for (struct bytes up = name_parent(row->owner); !below && row->owner.len > d->apex.len && up.len > d->apex.len; up = name_parent(up))
-        below = is_hosted(d, up);
-    if (below)
+        if ((below = is_hosted(d, up)))
+            err = is_glue(d, row, up, &glue, fault);
+    if (err == OK && below && !glue)
         complain_warning(c, 0, OCCLUDED, name_text(text, sizeof text, row->owner));
+    return err;
 }
 
 MUST_USE enum err draft_warn(struct draft *d, struct draft_mark mark, struct complaints *c, struct fault *fault)
@@ -80,7 +95,7 @@ MUST_USE enum err draft_warn(struct draft *d, struct draft_mark mark, struct com
         const struct row *row = &d->set[i].after;
         if (!draft_is_newest(d, &d->set[i]) || row->n == 0)
             continue;
-        look_above(d, row, c);
+        err = look_above(d, row, c, fault);
         for (size_t k = 0; err == OK && k < row->n; k++)
             if (!row->rr[k].disabled)
                 err = look_at(d, row, row->rr[k].rdata, c, fault);

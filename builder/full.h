@@ -20,7 +20,7 @@ struct full_options {
     void *arg;
 };
 MUST_USE enum err full_open(struct full **out, const struct full_options *o, struct fault *fault);
-/* kinds other than CHANGE_EDIT. Writing thread, or any as long as the zone's order is kept by the caller. */
+/* kinds other than CHANGE_EDIT and CHANGE_STATE. Writing thread, or any as long as the zone's order is kept by the caller. */
 void full_put(struct full *f, struct change *c);
 bool full_is_busy(struct full *f, struct bytes apex);
 /* As changer_stop; the build at hand is given up. */

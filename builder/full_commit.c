@@ -69,6 +69,7 @@ static bool writes_source(const struct build *b)
 {
     switch (build_change(b)->kind) {
     case CHANGE_CREATE:
+    case CHANGE_NATIVE:
         return true;
     case CHANGE_WHOLE:
         return b->kind == ZONE_NATIVE;
@@ -91,13 +92,33 @@ static enum err row_is_same(const struct build *b, struct source_txn *t, struct 
     return OK;
 }
 
+static struct bytes settings_of(const struct build *b)
+{
+    const struct change *c = build_change(b);
+    return c->kind == CHANGE_CREATE ? c->settings : b->new_settings.ptr != NULL ? b->new_settings : b->old_settings;
+}
+
+/* Nobody asks for it any more: what a scheduler knew of it goes. */
+static enum err drop_kept(struct build *b, struct source_txn *t, struct fault *fault)
+{
+    enum err err = source_secondary(t, name_bytes(&b->apex), &b->kept);
+    b->has_kept = err == OK;
+    if (err == OK || err == ERR_BAD)
+        err = source_secondary_del(t, name_bytes(&b->apex), fault);
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
 static enum err put_zone(struct build *b, struct source_txn *t, struct fault *fault)
 {
     const struct change *c = build_change(b);
-    struct zone_row row = { .apex = b->apex, .id = b->fresh_id, .settings = c->kind == CHANGE_CREATE ? c->settings : b->old_settings };
+    struct zone_row row = { .apex = b->apex, .id = b->old_id, .settings = settings_of(b) };
     enum err err;
     if (c->kind == CHANGE_REMOVE)
         return source_zone_del(t, name_bytes(&b->apex), fault);
+    if (c->kind == CHANGE_NATIVE && !b->promotes)
+        return source_zone_put(t, &row, fault);
+    if (b->promotes && (err = drop_kept(b, t, fault)) != OK)
+        return err;
     if (build_has_rows(b) && !b->rows_written && (err = rows_write(b, t, UINT64_MAX, fault)) != OK)
         return err;
     if (b->fresh_id == 0 && (err = source_fresh_id(t, &b->fresh_id, fault)) != OK)
@@ -106,21 +127,20 @@ static enum err put_zone(struct build *b, struct source_txn *t, struct fault *fa
     return source_zone_put(t, &row, fault);
 }
 
-/* That the zone was made or removed, by whom, and its settings. */
+/* That the zone was made, removed or made native, by whom, and its settings. */
 static enum err trace(struct build *b, struct source_txn *t, struct fault *fault)
 {
     const struct change *c = build_change(b);
     struct head h = { .seq = 0 };
-    struct bytes none = { 0 }, text = c->kind == CHANGE_CREATE ? c->settings : b->old_settings;
-    text = text.len > 0 ? text : bytes_of_text("{}");
+    struct bytes none = { 0 }, braces = bytes_of_text("{}"), was = b->old_settings.len > 0 ? b->old_settings : braces, is = settings_of(b);
     b->trace = 0;
-    if (c->kind != CHANGE_CREATE && c->kind != CHANGE_REMOVE)
+    if (c->kind != CHANGE_CREATE && c->kind != CHANGE_REMOVE && c->kind != CHANGE_NATIVE)
         return OK;
     enum err err = view_head(b->view, &h, NULL);
     if (err != OK && err != ERR_NOTFOUND)
         return fault_set(fault, err, "cannot read the store: %s", err_text(err));
     struct trace of = { name_bytes(&b->apex), &c->author, h.epoch, h.seq };
-    return trace_zone(t, &of, c->kind == CHANGE_CREATE ? none : text, c->kind == CHANGE_CREATE ? text : none, &b->trace, fault);
+    return trace_zone(t, &of, c->kind == CHANGE_CREATE ? none : was, c->kind == CHANGE_REMOVE ? none : is.len > 0 ? is : braces, &b->trace, fault);
 }
 
 static enum err write_source(struct build *b, struct source_txn *t, uint64_t *event, struct fault *fault)
@@ -154,6 +174,8 @@ static bool put_back(struct build *b, uint64_t event)
     if (err != OK)
         return false;
     err = b->has_row ? source_zone_put(t, &row, &fault) : source_zone_del(t, name_bytes(&b->apex), &fault);
+    if (err == OK && b->has_kept)
+        err = source_secondary_put(t, name_bytes(&b->apex), &b->kept, &fault);
     if (err == OK)
         err = source_event_done(t, event, &fault);
     if (err == OK && b->trace > 0)
@@ -249,9 +271,12 @@ static enum err make_sure(struct build *b, bool *again)
         err = around_same(&b->around, name_bytes(&b->apex), b->view, &same, &fault);
     if (err != OK)
         return build_fail(b, err, &fault);
-    same = same && memcmp(header, b->header_hash, sizeof header) == 0;
+    bool itself = memcmp(header, b->header_hash, sizeof header) != 0;
+    same = same && !itself;
     if (same)
         return OK;
+    if (itself && b->promotes)          /* its records were read already */
+        return build_refuse(b, ERR_NOTNOW, "the zone changed meanwhile: ask again");
     if (++b->tries < FULL_TRIES) {
         *again = true;
         return OK;

@@ -28,6 +28,9 @@ struct build {
     uint64_t old_id;
     struct bytes old_settings;
     struct zone_settings settings;  /* as they are to be */
+    bool promotes;                  /* CHANGE_NATIVE of a secondary */
+    struct bytes new_settings;      /* CHANGE_NATIVE: of its row; ptr NULL: those of before */
+    bool has_kept; struct refresh_kept kept;    /* what was known of it as a secondary, should it have to be put back */
     enum zone_kind kind;
     struct zone_header header;      /* before; its bytes are not kept. state 0: there was none */
     bool has_serial; uint32_t serial_before, serial;

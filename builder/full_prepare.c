@@ -50,6 +50,9 @@ static enum err judge_create(struct build *b)
 {
     const struct change *c = build_change(b);
     struct fault fault = { "" };
+    if (b->has_row && b->settings.kind == ZONE_SECONDARY)
+        return build_refuse(b, ERR_EXISTS, "the zone is there already, as a secondary: with kind set to native (azoth zone set NAME kind=native) "
+                            "it is edited here, with the records it has");
     if (b->has_row)
         return build_refuse(b, ERR_EXISTS, "the zone is there already");
     if (is_stored(b))
@@ -106,16 +109,91 @@ static enum err judge_removal(struct build *b, struct source_txn *t)
                                       "null before, and they stay as ordinary secondaries", n);
 }
 
+/* The settings as they are to be, behind what the change says of them. */
+static enum err settle(struct build *b, struct zone_settings *s, struct fault *fault)
+{
+    const struct change *c = build_change(b);
+    enum err err = OK;
+    s->kind = ZONE_NATIVE;
+    if (b->promotes) {
+        s->primaries = NULL;
+        s->primaries_n = 0;
+    }
+    if (c->settle != NULL)
+        err = c->settle(c->arg, s, &b->arena, fault);
+    if (err == OK && s->kind != ZONE_NATIVE)
+        err = fault_set(fault, ERR_REFUSED, "the zone is to be native, and of another kind");
+    if (err == OK)
+        err = settings_check(s, fault);
+    return err != OK ? err : settings_check_edit(&b->settings, s, c->author.via == VIA_CATALOG, fault);
+}
+
+/* Their text for the row, when they are others than before. */
+static enum err settle_text(struct build *b, struct zone_settings *s)
+{
+    struct bytes now, wish;
+    enum err err = settings_text(&b->settings, &b->arena, &now);
+    if (err == OK)
+        err = settings_text(s, &b->arena, &wish);
+    if (err != OK || bytes_equal(now, wish))
+        return err;
+    s->edited_s = clock_wall_ms() / 1000;
+    return settings_text(s, &b->arena, &b->new_settings);
+}
+
+static enum err take_settings(struct build *b)
+{
+    struct fault fault = { "" };
+    struct zone_settings s = b->settings;
+    settings_hold(&s);
+    enum err err = settle(b, &s, &fault);
+    if (err == OK)
+        err = settle_text(b, &s);
+    if (err != OK) {
+        settings_release(&s);
+        return build_fail(b, err, &fault);
+    }
+    settings_release(&b->settings);
+    b->settings = s;
+    return OK;
+}
+
+/* A secondary keeps nothing but what the store has: without data there would be no zone. */
+static enum err judge_native(struct build *b)
+{
+    const struct zone_settings *s = &b->settings;
+    if (b->kind == ZONE_FILE)
+        return build_refuse(b, ERR_NOTNOW, "the zone is of kind file: it is edited there");
+    if (b->kind == ZONE_NATIVE)
+        return take_settings(b);
+    if (s->member_catalog[0] != '\0')
+        return build_refuse(b, ERR_NOTNOW, "the zone is a member of the catalog zone %s, which makes it a secondary: set catalog of that zone "
+                            "to null, and its members stay as ordinary secondaries", s->member_catalog);
+    if (s->catalog != NULL)
+        return build_refuse(b, ERR_NOTNOW, "the zone is a catalog zone, which is taken from its primaries: set catalog to null before");
+    if (!is_stored(b) || b->header.state == ZONE_EMPTY)
+        return build_refuse(b, ERR_NOTNOW, "the zone has no data, as nothing was transferred yet: remove it and create it anew");
+    b->kind = ZONE_NATIVE;
+    b->promotes = true;
+    return take_settings(b);
+}
+
 static enum err judge_kind(struct build *b, struct source_txn *t)
 {
     const struct change *c = build_change(b);
     if (!b->has_row && !is_stored(b))
         return build_refuse(b, ERR_NOTFOUND, "no such zone");
     b->kind = b->has_row ? b->settings.kind : b->header.kind;
-    if (c->kind == CHANGE_REBUILD && b->header.state == ZONE_EXPIRED)
+    if (c->kind == CHANGE_NATIVE)
+        return judge_native(b);
+    if (c->kind == CHANGE_REBUILD && b->kind == ZONE_SECONDARY && b->header.state == ZONE_EXPIRED)
         return build_refuse(b, ERR_NOTNOW, "the zone has expired: it comes back with the next transfer from its primaries");
     if (c->kind == CHANGE_WHOLE && (!b->has_row || b->kind == ZONE_FILE))
         return build_refuse(b, ERR_NOTNOW, "the zone is of kind file: its records come from its file");
+    if (c->kind == CHANGE_WHOLE && b->kind == ZONE_SECONDARY && c->author.via != VIA_TRANSFER)
+        return build_refuse(b, ERR_NOTNOW, "the zone is a secondary: its records come from its primaries");
+    if (c->author.via == VIA_TRANSFER && b->kind != ZONE_SECONDARY)
+        return build_refuse(b, ERR_REFUSED, "the zone is no secondary any more: it was made anew, or native, while its transfer was under way");
     return c->kind == CHANGE_REMOVE && b->has_row ? judge_removal(b, t) : OK;
 }
 
@@ -158,13 +236,15 @@ static enum err find_records(struct build *b, struct source_txn *t, struct fault
 {
     const struct change *c = build_change(b);
     enum err err = OK;
-    if (c->kind == CHANGE_REMOVE)
+    if (c->kind == CHANGE_REMOVE || (c->kind == CHANGE_NATIVE && !b->promotes))
         return OK;
-    if (c->kind != CHANGE_REBUILD) {
+    if (c->kind == CHANGE_CREATE || c->kind == CHANGE_WHOLE) {
         b->zone = c->whole;
         return OK;
     }
-    if (b->kind == ZONE_NATIVE && b->has_row)
+    if (b->promotes)
+        err = records_of_store(b, fault);
+    else if (b->kind == ZONE_NATIVE && b->has_row)
         err = rows_read(t, b->old_id, &b->own, fault);
     else if (is_stored(b))
         err = records_of_store(b, fault);
@@ -289,16 +369,21 @@ static enum err make_ops(struct build *b, struct fault *fault)
         err = zone_withdraw(name_bytes(&b->apex), b->view, &b->ops, fault);
         return err == ERR_NOTFOUND ? OK : err;          /* its records are there, its data never came */
     }
+    if (build_change(b)->kind == CHANGE_NATIVE && !b->promotes)
+        return OK;                                      /* its settings alone */
     if (b->zone == NULL)
         return zone_build_empty(name_bytes(&b->apex), b->kind, b->view, &b->ops, fault);
-    return build_whole(b, fault);
+    if ((err = build_whole(b, fault)) == OK && b->promotes && b->header.state == ZONE_EXPIRED)
+        complain_warning(&build_result(b)->complaints, 0, "the zone had expired: it is answered again, as it was last transferred (serial %" PRIu32
+                         ")", b->serial_before);
+    return err;
 }
 
 /* Is anything to be written, even if no op is? */
 static enum err find_changed(struct build *b, bool *changed, struct fault *fault)
 {
     enum change_kind kind = build_change(b)->kind;
-    *changed = b->ops.n > 0 || kind == CHANGE_CREATE || (kind == CHANGE_REMOVE && b->has_row);
+    *changed = b->ops.n > 0 || kind == CHANGE_CREATE || (kind == CHANGE_REMOVE && b->has_row) || b->new_settings.ptr != NULL;
     return *changed || kind != CHANGE_WHOLE || b->kind != ZONE_NATIVE ? OK : rows_have_extras(b, changed, fault);
 }
 

@@ -15,7 +15,7 @@
 bool build_has_rows(const struct build *b)
 {
     enum change_kind kind = b->first->kind;
-    return (kind == CHANGE_CREATE || kind == CHANGE_WHOLE) && b->kind == ZONE_NATIVE && b->zone != NULL;
+    return (kind == CHANGE_CREATE || kind == CHANGE_WHOLE || b->promotes) && b->kind == ZONE_NATIVE && b->zone != NULL;
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */

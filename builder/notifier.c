@@ -26,12 +26,14 @@ struct question {
     uint64_t due_ms, sent_ms;
     struct tsig_chain *chain;           /* of what is open; NULL: it was not signed */
     size_t place;                       /* in v */
-    struct question *next;              /* of its bucket */
+    struct question *next, *next_id;    /* of its buckets */
+    bool has_id;                        /* it stands in that of its id */
     uint8_t soa[NOTIFIER_SOA_MAX];
 };
 struct notifier {
     struct question **v; size_t n, cap;
     struct question *buckets[BUCKETS];  /* by zone */
+    struct question *ids[BUCKETS];      /* those that went out: anybody can send answers, and most are to nothing */
     size_t at;                          /* v is gone through once in several calls: up to here so far, */
     uint64_t least_ms;                  /* and this is due first of what was gone through */
     uint64_t earliest_ms;               /* before that nothing at all is due */
@@ -94,6 +96,27 @@ static void chain_end(struct question *q)
     q->chain = NULL;
 }
 
+static void id_leave(struct notifier *n, struct question *q)
+{
+    struct question **at = &n->ids[q->id % BUCKETS];
+    if (!q->has_id)
+        return;
+    while (*at != q)
+        at = &(*at)->next_id;
+    *at = q->next_id;
+    q->has_id = false;
+}
+
+static void id_take(struct notifier *n, struct question *q, uint16_t id)
+{
+    struct question **head = &n->ids[id % BUCKETS];
+    id_leave(n, q);
+    q->id = id;
+    q->next_id = *head;
+    *head = q;
+    q->has_id = true;
+}
+
 static void drop(struct notifier *n, struct question *q)
 {
     struct question **at = bucket_of(n, name_bytes(&q->apex)), *moved = n->v[--n->n];
@@ -106,6 +129,7 @@ static void drop(struct notifier *n, struct question *q)
         n->least_ms = moved->due_ms < n->least_ms ? moved->due_ms : n->least_ms;
     state_set(n, q, WAITS);
     n->last = n->last == q ? NULL : n->last;
+    id_leave(n, q);
     chain_end(q);
     free(q);
 }
@@ -234,7 +258,7 @@ static size_t write_one(struct notifier *n, struct question *q, uint64_t now_ms,
     if (q->newer)
         q->tries = 0;
     if (q->tries == 0)
-        q->id = (uint16_t)randombytes_random();         /* whoever guesses it could end what is open */
+        id_take(n, q, (uint16_t)randombytes_random());          /* whoever guesses it could end what is open */
     q->newer = false;
     chain_end(q);
     state_set(n, q, OPEN);
@@ -319,8 +343,8 @@ static void was_told(struct notifier *n, struct question *q, uint64_t now_ms)
 enum notifier_heard notifier_answered(struct notifier *n, struct bytes addr, uint16_t port, struct bytes msg, uint64_t now_ms,
                                       uint64_t now_s, uint16_t *rcode)
 {
-    for (size_t i = 0; i < n->n; i++) {
-        struct question *q = n->v[i];
+    struct rd r = rd_over(msg);
+    for (struct question *q = n->ids[rd_u16(&r) % BUCKETS]; q != NULL; q = q->next_id) {
         if (q->state != OPEN || q->to.port != port || !bytes_equal(bytes_of(q->to.address.addr, q->to.address.len), addr)
             || !notify_answered(msg, q->id, name_bytes(&q->apex), rcode))
             continue;

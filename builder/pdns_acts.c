@@ -59,12 +59,19 @@ static enum err acl_part(struct zone_settings *s, struct arena *a, const json_t 
     return err;
 }
 
+/* An element of notify: so long is its address, without a port 53, as pdns_address_read has it. */
+static size_t address_len(const char *element)
+{
+    size_t len = strcspn(element, " ");
+    return len > 3 && strncmp(element + len - 3, "@53", 3) == 0 ? len - 3 : len;
+}
+
 /* The element of that address as it was, with its key; or the address. */
 static const char *as_it_was(const struct text_list *before, const char *address)
 {
     size_t len = strlen(address);
     for (size_t i = 0; i < before->n; i++)
-        if (strncmp(before->v[i], address, len) == 0 && (before->v[i][len] == ' ' || before->v[i][len] == '\0'))
+        if (address_len(before->v[i]) == len && strncmp(before->v[i], address, len) == 0)
             return before->v[i];
     return address;
 }
@@ -92,4 +99,39 @@ MUST_USE enum err pdns_act(struct zone_settings *s, const char *kind, const json
     else if (strcmp(kind, "ALSO-NOTIFY") == 0)
         err = notify_list(s, a, values);
     return err == ERR_LIMIT ? fault_set(fault, ERR_REFUSED, "%s: more than %d entries", kind, SETTINGS_LIST_MAX) : err;
+}
+
+/* --- the other way --------------------------------------------------------------------------------------------------------- */
+static bool is_said(const json_t *values, const char *entry, size_t len, bool address)
+{
+    for (size_t i = 0; i < json_array_size(values); i++) {
+        const char *text = json_string_value(json_array_get(values, i));
+        char buf[80];
+        if (text != NULL && address)
+            text = pdns_address_read(text, buf, sizeof buf) ? buf : NULL;
+        if (text != NULL && strlen(text) == len && strncmp(text, entry, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* They stand before those that were given here. */
+static void show(const struct text_list *l, json_t *all, const char *kind, bool address)
+{
+    json_t *values = json_object_get(all, kind), *list = json_is_array(values) ? json_incref(values) : json_array();
+    size_t n = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        size_t len = address ? address_len(l->v[i]) : strlen(l->v[i]);
+        if ((address || !is_key(l->v[i])) && !is_said(list, l->v[i], len, address))
+            (void)json_array_insert_new(list, n++, address ? pdns_address_json(l->v[i], len) : json_string(l->v[i]));
+    }
+    if (json_array_size(list) > 0)
+        (void)json_object_set(all, kind, list);
+    json_decref(list);
+}
+
+void pdns_act_show(const struct zone_settings *s, json_t *all)
+{
+    show(&s->notify, all, "ALSO-NOTIFY", true);
+    show(&s->transfer_acl, all, "ALLOW-AXFR-FROM", false);
 }

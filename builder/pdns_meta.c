@@ -61,6 +61,7 @@ static json_t *all_of(const struct zone_settings *s)
         if (v != NULL)
             (void)json_object_set_new(all, settings[i].kind, v);
     }
+    pdns_act_show(s, all);
     return all;
 }
 

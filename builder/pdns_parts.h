@@ -112,8 +112,12 @@ bool pdns_keys_exist(struct pdns *p, const struct api_work *w, const json_t *o);
 MUST_USE enum err pdns_keep(struct zone_settings *s, const char *member, json_t *value);
 /* A kind of metadata has these values now (NULL: none): what that means for s (pdns_acts.c). ERR_REFUSED: too many. */
 MUST_USE enum err pdns_act(struct zone_settings *s, const char *kind, const json_t *values, struct arena *a, struct fault *fault);
+/* all: {kind: [value]}. What s says without any of these values, put there by another way, is one more of them. */
+void pdns_act_show(const struct zone_settings *s, json_t *all);
 /* "ADDRESS", "ADDRESS:PORT" or "[ADDRESS]:PORT" as ADDRESS or ADDRESS@PORT. */
 bool pdns_address_read(const char *text, char *out, size_t cap);
+/* And back, of the first len bytes of a text. A new reference. */
+json_t *pdns_address_json(const char *text, size_t len);
 
 /* --- RRsets (pdns_rrsets.c) --------------------------------------------------------------------------------------------- */
 enum pdns_what { PDNS_REPLACE, PDNS_DELETE, PDNS_EXTEND, PDNS_PRUNE };

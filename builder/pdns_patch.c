@@ -16,19 +16,33 @@ static size_t enabled(const struct row *row)
     return n;
 }
 
-/* A CNAME stands alone. */
-static enum err check_alone(struct draft *d, const struct pdns_edit *e, struct fault *fault)
+static enum err find_beside(struct draft *d, struct bytes owner, bool *found, struct fault *fault)
 {
     const struct row *rows;
     size_t n = 0;
-    bool cname = e->row.type == TYPE_CNAME;
+    enum err err = draft_owner(d, owner, &rows, &n, fault);
+    for (size_t i = 0; i < n && err == OK; i++)
+        *found |= rows[i].type != TYPE_CNAME && !rrtype_beside_cname(rows[i].type) && enabled(&rows[i]) > 0;
+    return err;
+}
+
+static enum err find_cname(struct draft *d, struct bytes owner, bool *found, struct fault *fault)
+{
+    struct row row = { .n = 0 };
+    enum err err = draft_row(d, owner, TYPE_CNAME, 0, &row, fault);
+    *found = err == OK && enabled(&row) > 0;
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* A CNAME stands alone. Only for one is all of the owner read: there may be thousands of other types, each with its edit. */
+static enum err check_alone(struct draft *d, const struct pdns_edit *e, struct fault *fault)
+{
+    bool found = false;
     if (rrtype_beside_cname(e->row.type))
         return OK;
-    enum err err = draft_owner(d, e->row.owner, &rows, &n, fault);
-    for (size_t i = 0; i < n && err == OK; i++)
-        if (rows[i].type != e->row.type && (cname ? !rrtype_beside_cname(rows[i].type) : rows[i].type == TYPE_CNAME) && enabled(&rows[i]) > 0)
-            return fault_set(fault, ERR_REFUSED, "RRset %.255s IN %s: Conflicts with pre-existing RRset", e->name, e->type);
-    return err;
+    enum err err = e->row.type == TYPE_CNAME ? find_beside(d, e->row.owner, &found, fault) : find_cname(d, e->row.owner, &found, fault);
+    return err != OK || !found ? err
+           : fault_set(fault, ERR_REFUSED, "RRset %.255s IN %s: Conflicts with pre-existing RRset", e->name, e->type);
 }
 
 /* --- the edits ---------------------------------------------------------------------------------------------------------- */
@@ -87,14 +101,13 @@ static enum err alter(struct draft *d, const struct pdns_edit *e, const struct r
 static enum err delete(struct draft *d, const struct pdns_edit *e, struct fault *fault)
 {
     const struct row *rows;
-    uint16_t covers[64];
-    size_t n = 0, found = 0;
+    size_t n = 0;
+    if (e->row.type != TYPE_RRSIG)
+        return draft_set(d, &(struct row){ .owner = e->row.owner, .type = e->row.type }, fault);
     enum err err = draft_owner(d, e->row.owner, &rows, &n, fault);
-    for (size_t i = 0; i < n && err == OK && found < sizeof covers / sizeof covers[0]; i++)
-        if (rows[i].type == e->row.type)
-            covers[found++] = rows[i].covers;
-    for (size_t i = 0; i < found && err == OK; i++)
-        err = draft_set(d, &(struct row){ .owner = e->row.owner, .type = e->row.type, .covers = covers[i] }, fault);
+    for (size_t i = 0; i < n && err == OK; i++)
+        if (rows[i].type == TYPE_RRSIG)
+            err = draft_set(d, &(struct row){ .owner = e->row.owner, .type = TYPE_RRSIG, .covers = rows[i].covers }, fault);
     return err;
 }
 

@@ -92,19 +92,23 @@ bool pdns_address_read(const char *text, char *out, size_t cap)
     return true;
 }
 
+json_t *pdns_address_json(const char *text, size_t len)
+{
+    const char *at = memchr(text, '@', len);
+    int host = at != NULL ? (int)(at - text) : (int)len, port = at != NULL ? (int)len - host - 1 : 0;
+    bool brackets = at != NULL && memchr(text, ':', len) != NULL;
+    return json_sprintf("%s%.*s%s%s%.*s", brackets ? "[" : "", host, text, brackets ? "]" : "", at != NULL ? ":" : "", port,
+                        at != NULL ? at + 1 : "");
+}
+
 json_t *pdns_masters_of(const struct zone_settings *s)
 {
     const json_t *kept = json_object_get(s->pdns, "masters");
     json_t *list = json_array();
     if (s->kind != ZONE_SECONDARY)
         return json_is_array(kept) ? (json_decref(list), json_deep_copy(kept)) : list;
-    for (size_t i = 0; i < s->primaries_n; i++) {
-        const char *text = s->primaries[i].address, *at = strchr(text, '@');
-        int len = at != NULL ? (int)(at - text) : (int)strlen(text);
-        bool brackets = at != NULL && strchr(text, ':') != NULL;
-        (void)json_array_append_new(list, json_sprintf("%s%.*s%s%s%s", brackets ? "[" : "", len, text, brackets ? "]" : "",
-                                                       at != NULL ? ":" : "", at != NULL ? at + 1 : ""));
-    }
+    for (size_t i = 0; i < s->primaries_n; i++)
+        (void)json_array_append_new(list, pdns_address_json(s->primaries[i].address, strlen(s->primaries[i].address)));
     return list;
 }
 
@@ -276,6 +280,16 @@ static enum err plan_put(void *arg, struct draft *d, struct fault *fault)
     return err;
 }
 
+/* A Slave that becomes Native or Master. */
+static enum err settle_put(void *arg, struct zone_settings *s, struct arena *a, struct fault *fault)
+{
+    struct pdns *p = arg;
+    json_t *was = s->pdns;
+    s->pdns = was != NULL ? json_deep_copy(was) : NULL;
+    json_decref(was);
+    return pdns_settings_apply(s, p->c->json, name_bytes(&p->zone.row.apex), a, fault);
+}
+
 static enum api_next put_done(struct pdns *p, const struct api_work *w)
 {
     (void)w;
@@ -288,5 +302,10 @@ enum api_next pdns_zone_put(struct pdns *p, const struct api_work *w)
         return API_REPLY;
     if (p->zone.is_file)
         return pdns_refuse(p, "Hosting backend does not support editing settings.");
-    return pdns_change(p, CHANGE_EDIT, plan_put, put_done);
+    const char *kind = json_string_value(json_object_get(p->c->json, "kind"));
+    bool native = p->zone.settings.kind == ZONE_SECONDARY && kind != NULL && pdns_kind_read(kind) == ZONE_NATIVE;
+    enum api_next next = pdns_change(p, native ? CHANGE_NATIVE : CHANGE_EDIT, plan_put, put_done);
+    if (native && next == API_CHANGE)
+        p->c->change->settle = settle_put;
+    return next;
 }

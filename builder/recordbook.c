@@ -232,7 +232,7 @@ static const struct source_calls calls = {
     .again = rb_again, .bar = rb_bar, .version = rb_version, .figures = rb_figures,
     .zone = rb_zone, .zone_next = rb_zone_next, .fresh_id = rb_fresh_id, .drop_id = rb_drop_id, .zone_put = rb_zone_put,
     .zone_del = rb_zone_del, .zone_count = rb_zone_count,
-    .secondary = rb_secondary, .secondary_put = rb_secondary_put,
+    .secondary = rb_secondary, .secondary_put = rb_secondary_put, .secondary_del = rb_secondary_del,
     .row = rb_row, .owner = rb_owner, .rows = rb_rows, .row_put = rb_row_put, .sweep = rb_sweep,
     .event_add = rb_event_add, .events = rb_events, .event_done = rb_event_done,
     .mark = rb_mark, .mark_put = rb_mark_put,

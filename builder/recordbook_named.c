@@ -165,6 +165,17 @@ MUST_USE enum err rb_secondary_put(struct source_txn *st, struct bytes apex, con
     return book_put(t->t, SECONDARIES, key, wr_done(&w), fault);
 }
 
+MUST_USE enum err rb_secondary_del(struct source_txn *st, struct bytes apex, struct fault *fault)
+{
+    struct book_source_txn *t = txn_of(st);
+    uint8_t buf[RRKEY_MAX];
+    struct bytes key;
+    enum err err = rb_may_write(t, fault);
+    if (err == OK)
+        err = name_key(buf, apex, &key);
+    return err != OK ? err : book_del(t->t, SECONDARIES, key, fault);
+}
+
 /* --- TSIG keys ------------------------------------------------------------------------------------------------------ */
 static enum err tsig_take(struct book_source_txn *t, struct bytes key, struct bytes value, struct tsig_key_row *out)
 {

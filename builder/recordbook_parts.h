@@ -85,6 +85,7 @@ MUST_USE enum err rb_zone_del(struct source_txn *st, struct bytes apex, struct f
 MUST_USE enum err rb_zone_count(struct source_txn *st, uint64_t *out);
 MUST_USE enum err rb_secondary(struct source_txn *st, struct bytes apex, struct refresh_kept *out);
 MUST_USE enum err rb_secondary_put(struct source_txn *st, struct bytes apex, const struct refresh_kept *k, struct fault *fault);
+MUST_USE enum err rb_secondary_del(struct source_txn *st, struct bytes apex, struct fault *fault);
 MUST_USE enum err rb_row(struct source_txn *st, uint64_t zone, struct bytes owner, uint16_t type, uint16_t covers,
     struct row *out);
 MUST_USE enum err rb_owner(struct source_txn *st, uint64_t zone, struct bytes owner, const struct row **out, size_t *n);

@@ -29,6 +29,16 @@ static void batch_drop(void *arg)
     free(b);
 }
 
+/* It went meanwhile, or is native by now: then there is nothing to remember. */
+static enum err kept_write(struct source_txn *t, const struct secondary_kept *k, struct fault *fault)
+{
+    struct zone_row row;
+    enum err err = source_zone(t, name_bytes(&k->apex), &row);
+    if (err == OK && memmem(row.settings.ptr, row.settings.len, "secondary", 9) != NULL)
+        err = source_secondary_put(t, name_bytes(&k->apex), &k->kept, fault);
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
 static void batch_write(void *arg)
 {
     struct kept_batch *b = arg;
@@ -37,8 +47,7 @@ static void batch_write(void *arg)
     char why[600];
     enum err err = source_begin(b->source, SOURCE_WRITE, &t, &fault);
     for (size_t i = 0; err == OK && i < b->n; i++)
-        if ((err = source_secondary_put(t, name_bytes(&b->kept[i].apex), &b->kept[i].kept, &fault)) == ERR_NOTFOUND)
-            err = OK;                           /* it went meanwhile */
+        err = kept_write(t, &b->kept[i], &fault);
     if (err == OK)
         err = source_commit(t, &fault);
     else

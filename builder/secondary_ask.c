@@ -91,8 +91,22 @@ static enum err question_make(struct secondary_job *j, bool udp)
 /* --- TCP ---------------------------------------------------------------------------------------------------------------------- */
 static void tcp_start(struct secondary_job *j);
 
+/* Its zone, or this primary of it, may have been removed while it was on its way. */
+static bool is_listed(const struct secondary_job *j)
+{
+    const struct secondary_zone *z = secondary_find(j->s, name_bytes(&j->todo.apex));
+    for (unsigned i = 0; z != NULL && i < z->n; i++)
+        if (z->primaries[i] == j->todo.primary)
+            return true;
+    return false;
+}
+
 static void change_put(struct secondary_job *j)
 {
+    if (!is_listed(j)) {
+        fail(j, "the zone does not name this primary any more");
+        return;
+    }
     xfrin_change(&j->change, j->x, name_bytes(&j->todo.apex), primary_of(j)->text);
     transport_close(j);
     (void)event_del(j->timeout);

@@ -266,7 +266,7 @@ void secondary_read_zones(struct secondary *s)
 {
     uint64_t version = source_version(s->o.source), now = clock_mono_ms();
     struct reading l = { .n = 0 };
-    if (s->was_read && (version == s->version || now < s->read_ms))
+    if ((s->was_read && version == s->version) || now < s->read_ms)
         return;
     enum err err = read_all(s, &l);
     if (err != OK)

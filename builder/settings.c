@@ -9,6 +9,7 @@ const char *const zone_kind_names[4] = { "", "file", "native", "secondary" };
 
 #define KEY_PREFIX "key:"
 #define PORT_MAX 65535
+#define PORT_DIGITS_MAX 5
 #define ADDRESS_TEXT_MAX 64
 #define GROUP_MAX 255           /* of a TXT record's string */
 
@@ -93,7 +94,7 @@ static bool is_address(const char *text)
     const char *at = strchr(text, '@');
     size_t len = at != NULL ? (size_t)(at - text) : strlen(text);
     uint64_t port = 1;
-    if (len >= sizeof address || (at != NULL && (text_number(at + 1, PORT_MAX, &port) != OK || port == 0)))
+    if (len >= sizeof address || (at != NULL && (strlen(at + 1) > PORT_DIGITS_MAX || text_number(at + 1, PORT_MAX, &port) != OK || port == 0)))
         return false;
     memcpy(address, text, len);
     address[len] = '\0';

@@ -1,7 +1,8 @@
 /* What is set for a zone beside its records; stored as a JSON object in its row (source.h), each member only where it is
  * not the default, unknown members kept. The API's names for them are these.
  *
- *     kind            native | secondary | file       file: named by core.zones or loaded offline, edited nowhere else
+ *     kind            native | secondary | file       file: named by core.zones or loaded offline, edited nowhere else; a secondary may
+ *                                                     become native (CHANGE_NATIVE), nothing else moves
  *     serial_policy   increment | unixtime | date | keep      how the SOA serial moves with a change (serial.h)
  *     guard           normal | strict                 strict: transfers too are refused when over half would go
  *     account         free text of the users (PowerDNS's `account`)

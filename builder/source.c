@@ -61,6 +61,10 @@ MUST_USE enum err source_secondary_put(struct source_txn *t, struct bytes apex, 
 {
     return t->calls->secondary_put(t, apex, k, fault);
 }
+MUST_USE enum err source_secondary_del(struct source_txn *t, struct bytes apex, struct fault *fault)
+{
+    return t->calls->secondary_del(t, apex, fault);
+}
 
 /* --- rows ---------------------------------------------------------------------------------------------------------- */
 MUST_USE enum err source_row(struct source_txn *t, uint64_t zone, struct bytes owner, uint16_t type, uint16_t covers,

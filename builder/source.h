@@ -66,6 +66,7 @@ MUST_USE enum err source_zone_count(struct source_txn *t, uint64_t *out);
  * ERR_NOTFOUND: no such zone, or nothing was put yet. */
 MUST_USE enum err source_secondary(struct source_txn *t, struct bytes apex, struct refresh_kept *out);
 MUST_USE enum err source_secondary_put(struct source_txn *t, struct bytes apex, const struct refresh_kept *k, struct fault *fault);
+MUST_USE enum err source_secondary_del(struct source_txn *t, struct bytes apex, struct fault *fault);  /* ERR_NOTFOUND */
 
 /* --- rows: one per RRset --------------------------------------------------------------------------------------------- */
 struct row_rr { struct bytes rdata; bool disabled; };       /* uncompressed wire form */

@@ -26,6 +26,7 @@ struct source_calls {
     enum err (*zone_count)(struct source_txn *t, uint64_t *out);
     enum err (*secondary)(struct source_txn *t, struct bytes apex, struct refresh_kept *out);
     enum err (*secondary_put)(struct source_txn *t, struct bytes apex, const struct refresh_kept *k, struct fault *fault);
+    enum err (*secondary_del)(struct source_txn *t, struct bytes apex, struct fault *fault);
 
     enum err (*row)(struct source_txn *t, uint64_t zone, struct bytes owner, uint16_t type, uint16_t covers, struct row *out);
     enum err (*owner)(struct source_txn *t, uint64_t zone, struct bytes owner, const struct row **out, size_t *n);

@@ -190,6 +190,14 @@ static unsigned of_client(const struct transfers *t, const struct peer *p)
     return n;
 }
 
+static bool is_full(const struct transfers *t, const struct transfer_ask *ask)
+{
+    unsigned udp = 0;
+    for (const struct transfer *x = t->live; x != NULL; x = x->next_live)
+        udp += x->ask.ask.udp;
+    return t->live_n >= TRANSFERS_MAX || (ask->ask.udp && udp >= TRANSFERS_UDP_MAX) || of_client(t, &ask->client) >= TRANSFERS_CLIENT_MAX;
+}
+
 static void link_live(struct transfers *t, struct transfer *x)
 {
     x->next_live = t->live;
@@ -211,7 +219,7 @@ static void unlink_live(struct transfers *t, struct transfer *x)
 
 enum err transfers_put(struct transfers *t, const struct transfer_ask *ask, struct tsig_chain *chain, void *of, struct transfer **out)
 {
-    if (t->live_n >= TRANSFERS_MAX || of_client(t, &ask->client) >= TRANSFERS_CLIENT_MAX) {
+    if (is_full(t, ask)) {
         stat_add(&t->busy, 1);
         return ERR_LIMIT;
     }

@@ -17,6 +17,7 @@
 
 #define TRANSFERS_MAX 256               /* at once: being made, waiting for that, being sent */
 #define TRANSFERS_CLIENT_MAX 64         /* of them of one address */
+#define TRANSFERS_UDP_MAX 128           /* of them asked for over UDP, where addresses may be forged: the rest is for connections */
 #define TRANSFERS_SPOOL_MAX ((uint64_t)4 << 30)     /* bytes in the files of all spools together, and: */
 #define TRANSFERS_SPOOL_SHARE 4         /* never more than a quarter of what would be free on the disk without them */
 #define TRANSFER_MS_MAX ((uint64_t)2 * 3600 * 1000) /* for all of one */

@@ -108,12 +108,12 @@ static bool add_rec(struct plan *p, struct set *s, struct bytes rdata)
     return table_put(&p->recs, p->a, &e->link, hash_of_rec(p, s, rdata));
 }
 
-static struct rec *find_rec(const struct plan *p, const struct set *s, struct bytes rdata)
+static struct rec *find_rec(const struct plan *p, const struct set *s, struct bytes rdata, bool gone)
 {
     uint64_t hash = hash_of_rec(p, s, rdata);
     for (struct link *l = table_first(&p->recs, hash); l != NULL; l = l->next) {
         struct rec *e = (struct rec *)l;
-        if (l->hash == hash && e->set == s && !e->gone && rdata_same(s->type, e->rdata, rdata))
+        if (l->hash == hash && e->set == s && e->gone == gone && rdata_same(s->type, e->rdata, rdata))
             return e;
     }
     return NULL;
@@ -165,7 +165,7 @@ static enum err drop(struct plan *p, const struct xfrin_step *step, const struct
 {
     char name[NAME_TEXT_MAX];
     enum err err = set_of(p, rr, fault);
-    struct rec *e = err == OK ? find_rec(p, p->at, rr->rdata) : NULL;
+    struct rec *e = err == OK ? find_rec(p, p->at, rr->rdata, false) : NULL;
     if (err == OK && e == NULL)
         return fault_set(fault, ERR_STALE, "the step from serial %" PRIu32 " takes away a record of %.300s, type %u, that is not here",
                          step->from, name_text(name, sizeof name, rr->owner), rr->type);
@@ -176,13 +176,18 @@ static enum err drop(struct plan *p, const struct xfrin_step *step, const struct
     return err;
 }
 
-/* The RRset has one TTL, that of the newest record (RFC 2181 section 5.2). One that is there is written as it comes now. */
+/* The RRset has one TTL, that of the newest record (RFC 2181 section 5.2). One that is there is written as it comes now, and one that went
+ * comes back: a record that goes and comes in thousands of steps is one in the table, not thousands. */
 static enum err add(struct plan *p, const struct zone_rr *rr, struct fault *fault)
 {
     enum err err = set_of(p, rr, fault);
-    struct rec *e = err == OK ? find_rec(p, p->at, rr->rdata) : NULL;
+    struct rec *e = err == OK ? find_rec(p, p->at, rr->rdata, false) : NULL;
     if (err != OK)
         return err;
+    if (e == NULL && (e = find_rec(p, p->at, rr->rdata, true)) != NULL) {
+        e->gone = false;
+        p->at->n++;
+    }
     p->at->ttl = rr->ttl;
     if (e != NULL)
         e->rdata = rr->rdata;

@@ -119,10 +119,13 @@ static enum err make_whole(struct making *m)
 }
 
 /* --- differences --------------------------------------------------------------------------------------------------------------- */
+/* Over UDP, where anybody may ask in another's name, what is far back is not worth a look at all that came since. */
+static bool is_too_far(const struct making *m) { return m->ask->udp && m->keys > XFROUT_UDP_KEYS; }
+
 static bool on_step(void *arg, const struct journal_entry *e)
 {
     struct making *m = arg;
-    if (e->whole || e->serial_before != m->reached) {
+    if (e->whole || e->serial_before != m->reached || is_too_far(m)) {
         m->err = ERR_GAP;
         return false;
     }

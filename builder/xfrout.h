@@ -9,7 +9,7 @@
  *                                                    that changed; beyond that each step as it was made
  *                 it does not, or they are more
  *                 records than the zone has ........ all of the zone, as AXFR
- *     over UDP    what does not fit into one message is the SOA alone: the client comes again over TCP */
+ *     over UDP    what does not fit into one message, or is far back, is the SOA alone: the client comes again over TCP */
 #ifndef AZOTH_BUILDER_XFROUT_H
 #define AZOTH_BUILDER_XFROUT_H
 
@@ -19,6 +19,7 @@
 
 #define XFROUT_JOIN_KEYS 50000u
 #define XFROUT_JOIN_BYTES ((size_t)16 << 20)
+#define XFROUT_UDP_KEYS 1000u           /* of steps that are looked at for an answer over UDP; with more: the SOA alone, so over TCP */
 #define XFROUT_SMALL 256u               /* records: a difference up to this is sent as one, however small the zone is */
 
 struct xfrout_ask {

@@ -428,6 +428,11 @@ def test_bodies(lab):
             more = s.recv(65536)
             assert more, got
             got += more
+    # what is wrong with the second is not the first one's
+    with socket.create_connection((HOST, core.ports["api"]), timeout=60) as s:
+        s.sendall(f"GET /v1/zones/example.com HTTP/1.1\r\n{head}\r\nPOST /v1/zones HTTP/1.1\r\n{head}Content-Length: {5 << 20}\r\n\r\n".encode())
+        got = b"".join(iter(lambda: s.recv(65536), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200", b"413"]
     # a reply that nobody takes, larger than the kernel does: the core ends in order all the same (and a sanitizer looks on)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -472,6 +477,22 @@ def test_strangers_hold_no_places(lab):
         s.settimeout(30)
         assert b"200 OK" not in s.recv(1000)
         s.close()
+
+
+def test_who_takes_no_replies_sends_no_more(lab):
+    """Requests of a stranger who reads none of the replies wait in the kernel, not in the core's memory."""
+    core = api_core(lab).start()
+    requests = b"GET /v1/zones HTTP/1.1\r\nHost: x\r\n\r\n" * 10000
+    sent = 0
+    with socket.create_connection((HOST, core.ports["api"])) as s:
+        s.settimeout(2)
+        try:
+            while sent < 100 << 20:
+                sent += s.send(requests)
+        except (TimeoutError, ConnectionError):
+            pass
+    assert sent < 100 << 20
+    Api(core).good("GET", "/v1/zones")
 
 
 def test_the_document(lab):

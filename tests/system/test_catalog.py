@@ -11,6 +11,7 @@ import pytest
 import pdns
 import peers
 from lab import API_KEY, HOST, azoth, wait_until
+from primaries import Primary
 from test_secondary import Bind as BindPrimary
 from test_secondary import secondary_core
 from updates import call
@@ -283,6 +284,24 @@ def test_catalogs_end(lab, bind):
     core.kill()                                     # whatever of them is there still goes at the next start
     core.start()
     wait_until("they went", lambda: set(zones(core)) == {"one.example.", "m0.example."}, timeout=60, pause=0.1)
+
+
+def test_a_large_catalog_holds_nobody_up(lab):
+    """One that makes zones for minutes: another catalog has its turn meanwhile, and who removes the large one ends it."""
+    core = secondary_core(lab)
+    large = Primary("large.example.", records=[("version", "TXT", '"2"'), *((f"m{i}.zones", "PTR", f"m{i}.test.") for i in range(20000))])
+    small = Primary("small.example.", records=[("version", "TXT", '"2"'), ("m.zones", "PTR", "m.example.")])
+    try:
+        add_catalog(core, large.port, "large.example.")
+        wait_until("the first of many", lambda: members(core, "large.example."), timeout=60, pause=0.1)
+        add_catalog(core, small.port, "small.example.")
+        wait_members(core, ["m.example."], "small.example.")
+        assert len(members(core, "large.example.")) < 20000
+        call(core, "DELETE", "/v1/zones/large.example.?force=1")
+        wait_until("its members went", lambda: set(zones(core)) == {"small.example.", "m.example."}, timeout=120, pause=0.2)
+    finally:
+        large.stop()
+        small.stop()
 
 
 def test_members_outlive_an_expired_catalog(lab, bind):

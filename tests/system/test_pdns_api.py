@@ -443,6 +443,10 @@ def test_what_many_records_cost(tmp_path):
         before = virtual_kb()
         assert ask(api, patch(*sets), 1)[0] == 204
         assert virtual_kb() - before < 200 * 1024
+        types = [rrset("a0", f"TYPE{t}", ["\\# 1 00"]) for t in range(1000, 4000)]       # at one name: no edit reads all the others
+        assert ask(api, patch(*types), 1)[0] == 204 and ask(api, patch(*types), 1)[0] == 204
+        assert virtual_kb() - before < 200 * 1024
+        assert "Conflicts with pre-existing RRset" in ask(api, patch(rrset("a0", "CNAME", ["b.example."])), 1)[1]
     finally:
         with_core.end()
 

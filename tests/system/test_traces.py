@@ -160,13 +160,22 @@ def test_metadata_that_means_something(lab):
          ["10.0.0.0/8", "key:k."], ["192.0.2.1@5300", "2001:db8::2", "198.51.100.1"]),
         ("a key that an address has stays", "PUT", "/metadata/ALSO-NOTIFY", {"metadata": ["198.51.100.2", "198.51.100.1"]}, 200,
          ["10.0.0.0/8", "key:k."], ["198.51.100.2", "198.51.100.1 key:k."]),
-        ("nobody", "DELETE", "/metadata/ALSO-NOTIFY", None, 200, ["10.0.0.0/8", "key:k."], []),
+        ("one more is told, who was told before stays", "POST", "/metadata", {"kind": "ALSO-NOTIFY", "metadata": ["198.51.100.3"]}, 201,
+         ["10.0.0.0/8", "key:k."], ["198.51.100.9@53 key:k.", "198.51.100.8@5300", "198.51.100.3"]),
+        ("one more may take it", "POST", "/metadata", {"kind": "ALLOW-AXFR-FROM", "metadata": ["11.0.0.0/8"]}, 201,
+         ["key:k.", "12.0.0.0/8", "10.0.0.0/8", "11.0.0.0/8"], ["198.51.100.9@53 key:k.", "198.51.100.8@5300", "198.51.100.3"]),
+        ("nobody", "DELETE", "/metadata/ALSO-NOTIFY", None, 200, ["key:k.", "12.0.0.0/8", "10.0.0.0/8", "11.0.0.0/8"], []),
         ("no network", "DELETE", "/metadata/ALLOW-AXFR-FROM", None, 200, ["key:k."], []),
         ("what is only kept", "PUT", "/metadata/X-ALSO-NOTIFY", {"metadata": ["192.0.2.1"]}, 200, ["key:k."], []),
     ]
     for why, method, path, body, status, acl, notify in rows:
         if why.startswith("a key that"):
             api.good("PATCH", ZONE, {"notify": ["198.51.100.1 key:k."]})
+        if why.startswith("one more is"):                           # not by this API
+            pdns(api, "DELETE", "/zones/example.com./metadata/ALSO-NOTIFY", None, 200)
+            api.good("PATCH", ZONE, {"notify": ["198.51.100.9@53 key:k.", "198.51.100.8@5300"]})
+        if why.startswith("one more may"):
+            api.good("PATCH", ZONE, {"transfer_acl": ["10.0.0.0/8", "12.0.0.0/8", "key:k."]})
         pdns(api, method, f"/zones/example.com.{path}", body, status)
         zone = api.good("GET", ZONE)
         assert (zone["transfer_acl"], zone["notify"]) == (acl, notify), why

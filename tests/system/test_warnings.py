@@ -50,6 +50,13 @@ def test_what_is_seldom_meant(lab):
     pair = [{"name": "x", "type": "CNAME", "ttl": 300, "records": [{"content": "y"}]},
             {"name": "y", "type": "A", "ttl": 300, "records": [{"content": "192.0.2.9"}]}]
     assert texts(api.good("PATCH", f"{ZONE}/rrsets", {"rrsets": pair})) == []
+    glue = [{"name": "child", "type": "NS", "ttl": 300, "records": [{"content": "ns.child"}]},
+            {"name": "ns.child", "type": "A", "ttl": 300, "records": [{"content": "192.0.2.9"}]}]
+    assert texts(api.good("PATCH", f"{ZONE}/rrsets", {"rrsets": glue})) == []
+    glue[1]["type"] = "TXT"
+    glue[1]["records"][0]["content"] = '"a"'
+    assert "ns.child.example.org. lies below another zone that is hosted here, and is not served" in texts(
+        api.good("PATCH", f"{ZONE}/rrsets?dry_run=1", {"rrsets": glue}))
     whole = texts(api.good("POST", f"{ZONE}/import?dry_run=1", HEAD + 'x.child TXT "a"\n'))
     assert whole == ["x.child.example.org. lies below another zone that is hosted here, and is not served"]
 

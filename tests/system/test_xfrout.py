@@ -212,7 +212,10 @@ def test_clients_that_go(lab):
 # --- forged addresses ----------------------------------------------------------------------------------------------
 def flood(core, rdtype, n=400):
     """How many whole answers, and how many truncated ones, n equal questions over UDP get, and in how many seconds."""
-    wire = dns.message.make_query(ZONE, rdtype).to_wire()
+    q = dns.message.make_query(ZONE, rdtype)
+    if rdtype == "IXFR":
+        q.authority.append(dns.rrset.from_text(ZONE, 0, "IN", "SOA", ". . 0 1 1 1 1"))
+    wire = q.to_wire()
     began, rest, got = time.monotonic(), n, []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         while rest > 0 or s in select.select([s], [], [], 1)[0]:
@@ -240,6 +243,8 @@ def test_answers_over_udp_are_limited(lab):
     assert core.metric("azoth_core_dns_rrl_total", result="slipped") >= short
     settings(core, transfer_acl=LOOPBACK)
     assert all_answered(core, "SOA") and all_answered(core, "SOA", name=ZONE.title())
+    whole, short, seconds = flood(core, "IXFR")
+    assert whole <= 101 + 100 * seconds, "nor has a forged secondary steps of the zone sent there"
     settings(core, transfer_acl=[], notify=[f"{HOST}@{port()}"])
     assert all_answered(core, "SOA")
     whole, short, seconds = flood(core, "NS")

@@ -20,6 +20,7 @@ struct bed {
     struct changer_options with;
     struct full *full;
     const char *configured;         /* a zone that core.zones names; NULL: none */
+    enum author_via via;            /* of what is asked for; 0: VIA_API */
     pthread_mutex_t lock;           /* of what follows */
     pthread_cond_t moved;
     struct change *told[BED_TOLD_MAX]; size_t told_n;       /* in order */
@@ -148,7 +149,7 @@ static inline void asked_init(struct bed *b, struct asked *a, enum change_kind k
     change_init(&a->c, kind, name_bytes(&name));
     a->c.whole = text != NULL ? &a->zone : NULL;
     a->c.settings = settings != NULL ? bytes_of_text(settings) : (struct bytes){ 0 };
-    a->c.author = (struct author){ .via = VIA_API, .name = "test" };
+    a->c.author = (struct author){ .via = b->via != 0 ? b->via : VIA_API, .name = "test" };
     a->c.told = bed_told;
     a->c.told_arg = b;
 }

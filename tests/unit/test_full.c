@@ -49,6 +49,7 @@ static const struct { const char *why; enum change_kind kind; const char *apex, 
     { "records for a zone that is not there",    CHANGE_WHOLE,   "none.example.", NULL, WWW, ERR_NOTFOUND, "no such zone" },
     { "a rebuild of a zone that is not there",   CHANGE_REBUILD, "none.example.", NULL, NULL, ERR_NOTFOUND, "no such zone" },
     { "records for a zone of a file",            CHANGE_WHOLE,   "file.example.", NULL, WWW, ERR_NOTNOW, "kind file" },
+    { "records for a secondary",                 CHANGE_WHOLE,   "second.example.", NULL, WWW, ERR_NOTNOW, "from its primaries" },
     { "a new zone where a file's zone is",       CHANGE_CREATE,  "file.example.", NATIVE, WWW, ERR_EXISTS, "from a file" },
     { "a new zone that core.zones names",        CHANGE_CREATE,  "named.example.", NATIVE, WWW, ERR_EXISTS, "core.zones names" },
     { "removing what core.zones names",          CHANGE_REMOVE,  "named.example.", NULL, NULL, ERR_NOTNOW, "SIGHUP" },
@@ -71,6 +72,7 @@ static void refused_changes_leave_no_trace(void **state)
     assert_int_equal(place_load(&b->p, "file.example.", WWW, false, &c, &n), OK);
     assert_int_equal(place_load(&b->p, "named.example.", WWW, false, &c, &n), OK);
     assert_int_equal(bed_change(b, CHANGE_CREATE, "here.example.", NATIVE, WWW).end, CHANGE_DONE);
+    assert_int_equal(bed_change(b, CHANGE_CREATE, "second.example.", "{\"kind\":\"secondary\"}", WWW).end, CHANGE_DONE);
     b->configured = "named.example.";
     struct dump before = place_dump(&b->p);
     struct source_figures was = bed_figures(b);
@@ -122,6 +124,7 @@ static void losing_more_than_half_is_an_accident(void **state)
     for (size_t i = 0; i < sizeof shrinks / sizeof shrinks[0]; i++) {
         struct bed *b = bed_open();
         struct asked a;
+        b->via = strstr(shrinks[i].settings, "secondary") != NULL ? VIA_TRANSFER : VIA_API;
         zone_of(text, sizeof text, 1, shrinks[i].names);
         struct change_result r = bed_change(b, CHANGE_CREATE, "example.com.", shrinks[i].settings, text);
         expect_end(shrinks[i].why, &r, CHANGE_DONE, OK, NULL);
@@ -159,6 +162,7 @@ static void a_whole_zone_gets_a_later_serial(void **state)
         char text[1000];
         const char *sig = strstr(serials[i].settings, "signed") != NULL
                         ? "@ 60 RRSIG SOA 13 2 60 20400101000000 20200101000000 1 @ AAAA\n" : "";
+        b->via = strstr(serials[i].settings, "secondary") != NULL ? VIA_TRANSFER : VIA_API;
         snprintf(text, sizeof text, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns.example.net.\n%sa 60 TXT b\n", serials[i].live, sig);
         assert_int_equal(bed_change(b, CHANGE_CREATE, "example.com.", serials[i].settings, text).end, CHANGE_DONE);
         snprintf(text, sizeof text, "@ 60 SOA ns h %u 2 3 4 30\n@ 60 NS ns.example.net.\n%sa 60 TXT %s\n", serials[i].given, sig,
@@ -462,6 +466,7 @@ static void an_expired_zone_is_not_laid_out(void **state)
     struct change_result r = bed_change(b, CHANGE_REBUILD, "example.com.", NULL, NULL);
     expect_end("expired", &r, CHANGE_REFUSED, ERR_NOTNOW, "expired");
     assert_int_equal(bed_state(b, "example.com."), ZONE_EXPIRED);
+    b->via = VIA_TRANSFER;
     assert_int_equal(bed_change(b, CHANGE_WHOLE, "example.com.", NULL, WWW).end, CHANGE_DONE);
     assert_int_equal(bed_state(b, "example.com."), ZONE_LIVE);
     bed_close(b);
@@ -628,6 +633,7 @@ static void what_comes_true_is_built_on(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
     for (unsigned i = 0; i < 5; i++) {
         struct bed *b = bed_open();
+        b->via = VIA_TRANSFER;
         assert_int_equal(bed_change(b, CHANGE_CREATE, "example.com.", "{\"kind\":\"secondary\"}", WWW).end, CHANGE_DONE);
         assert_int_equal(place_load(&b->p, "pad.example.", pad, false, &c, &n), OK);
         snprintf(path, sizeof path, "%s/data.1/data.mdb", b->p.dir);

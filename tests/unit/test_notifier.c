@@ -235,6 +235,18 @@ static void many(void **state)
     assert_int_equal(second, NOTIFIER_OPEN_MAX / 2);
     notifier_figures(n, &f);
     assert_true(f.open == NOTIFIER_OPEN_MAX && f.sent == NOTIFIER_OPEN_MAX);
+    uint64_t now = 3001;                                /* each goes out once more, and is answered by that alone: many ids are those of several */
+    uint16_t rcode;
+    for (unsigned left = NOTIFIER_OPEN_MAX; left > 0; left--) {
+        uint8_t reply[512];
+        size_t len = notifier_next(n, now, msg, sizeof msg, &got);
+        assert_true(len > 0);
+        len = notify_answer(bytes_of(msg, len), RCODE_NOERROR, reply, sizeof reply);
+        assert_int_equal(notifier_answered(n, bytes_of(to.address.addr, 4), 53, bytes_of(reply, len), now, NOW_S, &rcode), NOTIFIER_ANSWERED);
+        assert_int_equal(notifier_answered(n, bytes_of(to.address.addr, 4), 53, bytes_of(reply, len), now, NOW_S, &rcode), NOTIFIER_NOT_OURS);
+    }
+    notifier_figures(n, &f);
+    assert_true(f.open == 0 && f.answered == NOTIFIER_OPEN_MAX);
     notifier_close(n);
 }
 

@@ -49,6 +49,8 @@ static const struct { const char *why, *in, *want, *words; } stored[] = {
     { "a list that is a text", "{\"update_acl\":\"192.0.2.1\"}", NULL, "update_acl: a list is wanted" },
     { "a list of numbers", "{\"notify\":[1]}", NULL, "notify: a list of texts is wanted" },
     { "port 0", "{\"notify\":[\"192.0.2.1@0\"]}", NULL, "notify: \"192.0.2.1@0\" is neither ADDRESS nor ADDRESS@PORT" },
+    { "a port with more digits than one has: who asks the primary has no room for them", "{\"primaries\":[{\"address\":\"192.0.2.1@000053\"}]}", NULL,
+      "primaries: \"192.0.2.1@000053\" is neither ADDRESS nor ADDRESS@PORT" },
     { "port 65536", "{\"notify\":[\"192.0.2.1@65536\"]}", NULL, "is neither ADDRESS nor ADDRESS@PORT" },
     { "a key of nothing", "{\"notify\":[\"192.0.2.1 key:\"]}", NULL, "notify: \"\" is no name of a key" },
     { "a key, and another word", "{\"notify\":[\"192.0.2.1 k\"]}", NULL, "is neither ADDRESS nor ADDRESS@PORT" },

@@ -476,6 +476,10 @@ static void secondaries_stay_with_their_zone(void **state)
     assert_int_equal(source_zone_del(t, a, NULL), OK);
     (void)zone_make(t, "s.test.", "{\"kind\":\"secondary\"}");
     assert_int_equal(source_secondary(t, a, &got), ERR_NOTFOUND);
+    assert_int_equal(source_secondary_del(t, a, NULL), ERR_NOTFOUND);
+    assert_int_equal(source_secondary_put(t, a, &k, NULL), OK);
+    assert_int_equal(source_secondary_del(t, a, NULL), OK);         /* it became native, the zone stays */
+    assert_int_equal(source_secondary(t, a, &got), ERR_NOTFOUND);
     source_abort(t);
 }
 

@@ -138,6 +138,11 @@ static const struct { const char *why; enum xfrin_kind kind; uint32_t ours; cons
       "SOA 6; " NS "; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
     { "what a step takes and brings stays", XFRIN_IXFR, 4, "SOA 5; SOA 4; www 300 A 192.0.2.10; SOA 5; WWW 300 A 192.0.2.10; SOA 5", OK,
       "SOA 5; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
+    { "a record that goes and comes again and again is one, with the last TTL", XFRIN_IXFR, 4, "SOA 7; SOA 4; www 300 A 192.0.2.10; SOA 5; www 60 A 192.0.2.10; "
+      "SOA 5; www 60 A 192.0.2.10; SOA 6; WWW 70 A 192.0.2.10; SOA 6; www 70 A 192.0.2.10; SOA 7; www 80 A 192.0.2.10; SOA 7", OK,
+      "SOA 7; " NS "; www 80 A 192.0.2.10; www 80 A 192.0.2.11; m 300 MX 10 Mail" },
+    { "and may be gone at the end", XFRIN_IXFR, 4, "SOA 6; SOA 4; www 300 A 192.0.2.10; SOA 5; www 300 A 192.0.2.10; SOA 5; www 300 A 192.0.2.10; SOA 6; SOA 6", OK,
+      "SOA 6; " NS "; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
     { "two of one record come: one is there, and goes once", XFRIN_IXFR, 4, "SOA 6; SOA 4; SOA 5; y 60 A 192.0.2.1; Y 60 A 192.0.2.1; SOA 5; y 60 A 192.0.2.1; "
       "SOA 6; SOA 6", OK, "SOA 6; " NS "; www 300 A 192.0.2.10; www 300 A 192.0.2.11; m 300 MX 10 Mail" },
     { "a CNAME in the place of addresses", XFRIN_IXFR, 4, "SOA 5; SOA 4; www 300 A 192.0.2.10; www 300 A 192.0.2.11; SOA 5; www 60 CNAME m; SOA 5", OK,
@@ -187,6 +192,29 @@ static void steps_and_wholes(void **state)
         assert_string_equal(c.author.name, "192.0.2.1");
         change_release(&c);
         expect(&b, rows[i].why, rows[i].want);
+    }
+    bed_close(&b);
+}
+
+/* The zone was removed and made anew, as a native one, while its transfer was on its way: what somebody edits here stays as it is. */
+static void no_secondary_any_more(void **state)
+{
+    static const struct { const char *why; enum xfrin_kind kind; const char *stream; } late[] = {
+        { "all of it", XFRIN_AXFR, "SOA 7; " NS "; a 60 TXT all; SOA 7" },
+        { "steps that would fit", XFRIN_IXFR, "SOA 5; SOA 4; www 300 A 192.0.2.10; SOA 5; new 60 TXT x; SOA 5" },
+    };
+    static struct bed b;
+    struct change c;
+    (void)state;
+    bed_open(&b);
+    bed_whole(&b, CHANGE_CREATE, "example.com.", "@ 300 IN SOA ns1 hostmaster 4 7200 900 1209600 300\n@ 300 NS ns1\nns1 300 A 192.0.2.1\n"
+              "www 300 A 192.0.2.10\n", NULL);
+    for (size_t i = 0; i < ROWS(late); i++) {
+        apply_text(&b, late[i].stream, late[i].kind, 4, &c);
+        if (c.result.end != CHANGE_REFUSED || c.result.err != ERR_REFUSED)
+            fail_msg("%s: %d, %s", late[i].why, c.result.end, fault_text(&c.result.fault, c.result.err));
+        change_release(&c);
+        expect(&b, late[i].why, "SOA 4; " NS "; www 300 A 192.0.2.10");
     }
     bed_close(&b);
 }
@@ -514,6 +542,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_and_wholes),
+        cmocka_unit_test(no_secondary_any_more),
         cmocka_unit_test(planned_twice),
         cmocka_unit_test(large_rrset),
         cmocka_unit_test(many_of_one_owner),

@@ -337,6 +337,33 @@ static void more_than_the_zone(void **state)
     }
 }
 
+/* Everything changed and changed back: one step over TCP, not worth all the reading for a datagram. */
+static void far_back(void **state)
+{
+    static const struct { const char *why; struct asked ask; enum xfrout_form form; } rows[] = {
+        { "over TCP the sum is sent, however long the way was", { .ixfr = true, .serial = 1 }, XFROUT_IXFR },
+        { "over UDP it is asked for over TCP", { .ixfr = true, .udp = true, .serial = 1, .max = 1232 }, XFROUT_SOA },
+        { "what is near is sent", { .ixfr = true, .udp = true, .serial = 4, .max = 1232 }, XFROUT_IXFR },
+    };
+    static char text[65536];
+    (void)state;
+    begin();
+    for (unsigned serial = 1; serial <= 5; serial++) {
+        size_t n = (size_t)snprintf(text, sizeof text, "@ 7200 SOA ns h %u 3600 600 86400 300\n@ 300 NS ns\nns 300 A 192.0.2.1\n", serial);
+        for (unsigned k = 0; k < 600; k++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "h%u 300 A 192.0.2.%u\n", k, serial < 4 ? serial % 2 : 1);
+        load(text);
+    }
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct got g;
+        struct xfrout_made made = take(&rows[i].ask, &g);
+        if (made.form != rows[i].form)
+            fail_msg("%s: %s", rows[i].why, xfrout_form_names[made.form]);
+        free(g.l.text);
+    }
+    end();
+}
+
 /* Who asked for much does not keep others waiting: letters are clients, in the order in which they put and are taken. */
 static void turns(void **state)
 {
@@ -482,7 +509,8 @@ static struct tsig_chain *chain_of(void)
     return c;
 }
 
-struct client { struct got g; struct tsig_chain *chain; unsigned rcode, ended; enum err err; };
+/* other: which address it has; udp: it asks so. */
+struct client { struct got g; struct tsig_chain *chain; unsigned rcode, ended, other; bool udp; enum err err; };
 
 static void on_signed(struct client *c, struct bytes msg)
 {
@@ -522,8 +550,8 @@ static enum err start(struct transfers *t, struct client *c, const char *zone)
     struct client **of = malloc(sizeof *of);
     struct transfer *x;
     *of = c;
-    struct transfer_ask ask = { .ask = { .apex = name_of(zone) }, .id = ID, .flags = DNS_RD, .question = question_of(zone, TYPE_AXFR),
-                                .max = XFRPACK_MAX, .client = { .addr = { 192, 0, 2, 9 }, .len = 4 } };
+    struct transfer_ask ask = { .ask = { .apex = name_of(zone), .ixfr = c->udp, .udp = c->udp }, .id = ID, .flags = DNS_RD, .question = question_of(zone, TYPE_AXFR),
+                                .max = XFRPACK_MAX, .client = { .addr = { 192, 0, 2, (uint8_t)(9 + c->other) }, .len = 4 } };
     struct tsig_chain *server = NULL;
     if (c->chain != NULL) {                                 /* the question, signed by the client and checked by the server */
         struct wr w = wr_over(request, sizeof request);
@@ -588,6 +616,15 @@ static void at_work(void **state)
     for (unsigned i = 0; i < TRANSFERS_CLIENT_MAX; i++)
         CHECK(start(t, &left, EXAMPLE));
     assert_int_equal(start(t, &left, EXAMPLE), ERR_LIMIT);
+    left.udp = true;                                        /* by datagrams in the names of many, only so many either: connections find places */
+    for (unsigned i = 0; i < TRANSFERS_UDP_MAX; i++) {
+        left.other = 1 + i / TRANSFERS_CLIENT_MAX;
+        CHECK(start(t, &left, EXAMPLE));
+    }
+    left.other++;
+    assert_int_equal(start(t, &left, EXAMPLE), ERR_LIMIT);
+    left.udp = false;
+    CHECK(start(t, &left, EXAMPLE));
     transfers_close(t);
     tsig_close(signed_one.chain);
     free(signed_one.g.l.text);
@@ -642,7 +679,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions), cmocka_unit_test(axfr), cmocka_unit_test(many_messages), cmocka_unit_test(ixfr),
-        cmocka_unit_test(long_steps), cmocka_unit_test(not_live), cmocka_unit_test(more_than_the_zone), cmocka_unit_test(turns), cmocka_unit_test(allowance), cmocka_unit_test(spools), cmocka_unit_test(at_work), cmocka_unit_test(no_disk),
+        cmocka_unit_test(long_steps), cmocka_unit_test(not_live), cmocka_unit_test(more_than_the_zone), cmocka_unit_test(far_back), cmocka_unit_test(turns), cmocka_unit_test(allowance), cmocka_unit_test(spools), cmocka_unit_test(at_work), cmocka_unit_test(no_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
