@@ -6,6 +6,7 @@
 #ifndef AZOTH_BENCH_PRIMARY_H
 #define AZOTH_BENCH_PRIMARY_H
 
+#include "bench/asking.h"
 #include "wire/name.h"
 
 #include <poll.h>
@@ -29,7 +30,5 @@ unsigned primary_seconds(const struct primary *p);              /* since the sta
 struct primary_times *primary_times(struct primary *p);
 /* The SOA's record behind a question about its zone, at offset 12. */
 void primary_put_soa(struct wr *w, uint32_t serial, uint32_t refresh_s);
-
-void die(const char *what, const char *why);
 
 #endif

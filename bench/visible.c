@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "bench/asking.h"
 #include "wire/name.h"
 #include "wire/rrtype.h"
 
@@ -25,28 +26,10 @@
 #define ASK_EVERY_US 100
 #define RESEND_US 1000000u
 
-static void die(const char *what, const char *why)
+void die(const char *what, const char *why)
 {
     fprintf(stderr, "bench-visible: %s: %s\n", what, why);
     exit(1);
-}
-
-static int socket_to(const char *port)
-{
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
-        die("socket", strerror(errno));
-    return fd;
-}
-
-static void put_name(struct wr *w, const char *text)
-{
-    struct name name;
-    if (name_from_text(bytes_of_text(text), bytes_of(NULL, 0), &name) != OK)
-        die(text, "not a domain name");
-    wr_bytes(w, name_bytes(&name));
 }
 
 static void put_header(struct wr *w, uint16_t id, uint16_t flags, uint16_t records)

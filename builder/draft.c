@@ -128,12 +128,7 @@ static bool is_of(const struct row *r, struct bytes owner, uint16_t type, uint16
 
 static uint32_t hash_of_set(const struct draft *d, struct bytes owner, uint16_t type, uint16_t covers)
 {
-    uint8_t buf[4 + NAME_MAX_LEN];
-    struct wr w = wr_over(buf, sizeof buf);
-    wr_u16(&w, type);
-    wr_u16(&w, covers);
-    wr_bytes(&w, owner);
-    return (uint32_t)secret_hash(&d->secret, wr_done(&w));
+    return secret_hash_rrset(&d->secret, owner, type, covers);
 }
 
 const struct draft_set *draft_find(const struct draft *d, struct bytes owner, uint16_t type, uint16_t covers)

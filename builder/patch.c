@@ -76,12 +76,7 @@ enum zone_kind patch_kind(const struct patch *p) { return p->kind; }
 /* --- the newest change of each RRset ------------------------------------------------------------------------------- */
 static uint32_t hash_of(const struct patch *p, struct bytes owner, uint16_t type, uint16_t covers)
 {
-    uint8_t buf[4 + NAME_MAX_LEN];
-    struct wr w = wr_over(buf, sizeof buf);
-    wr_u16(&w, type);
-    wr_u16(&w, covers);
-    wr_bytes(&w, owner);
-    return (uint32_t)secret_hash(&p->secret, wr_done(&w));
+    return secret_hash_rrset(&p->secret, owner, type, covers);
 }
 
 static bool is_of(const struct patch_change *c, struct bytes owner, uint16_t type, uint16_t covers)

@@ -14,31 +14,6 @@ const struct refresh_limits refresh_defaults = { .refresh_min_s = 30, .refresh_m
 /* Of a zone whose SOA is not known. */
 static const struct refresh_timers timers_unknown = { .refresh_s = 3600, .retry_s = 600, .expire_s = 1209600 };
 
-/* --- what is kept ------------------------------------------------------------------------------------------------------ */
-void refresh_kept_write(struct wr *w, const struct refresh_kept *k)
-{
-    wr_u64(w, k->checked_s);
-    wr_u64(w, k->transferred_s);
-    wr_u64(w, k->next_s);
-    wr_u64(w, k->expires_s);
-    wr_u32(w, k->serial);
-    wr_u8(w, k->expired);
-}
-
-MUST_USE enum err refresh_kept_read(struct rd *r, struct refresh_kept *out)
-{
-    out->checked_s = rd_u64(r);
-    out->transferred_s = rd_u64(r);
-    out->next_s = rd_u64(r);
-    out->expires_s = rd_u64(r);
-    out->serial = rd_u32(r);
-    uint8_t expired = rd_u8(r);
-    if (expired > 1)
-        rd_fail(r);
-    out->expired = expired == 1;
-    return rd_err(r);
-}
-
 /* --- numbers ------------------------------------------------------------------------------------------------------------ */
 static uint64_t random_below(struct refresh *r, uint64_t n)        /* splitmix64 */
 {

@@ -1,4 +1,5 @@
-/* Inside refresh*.c only. refresh.c: what happens when; refresh_book.c: zones by name, timers, primaries and their lines. */
+/* Inside refresh*.c only. refresh.c: what happens when; refresh_book.c: zones by name, timers, primaries and their lines;
+ * refresh_kept.c: what is remembered, as bytes. */
 #ifndef AZOTH_BUILDER_REFRESH_PARTS_H
 #define AZOTH_BUILDER_REFRESH_PARTS_H
 
