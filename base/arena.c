@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* The first block comes from malloc, since most arenas never need a second; further ones are mapped, so that what a large
- * arena took goes back to the system at its end, whatever malloc thinks of it. */
-#define ARENA_BLOCK ((size_t)256 * 1024)
+/* Small blocks come from malloc, each larger than the one before, since most arenas hold little; further ones are mapped, so that what
+ * a large arena took goes back to the system at its end, whatever malloc thinks of it. */
+#define ARENA_FIRST ((size_t)4 * 1024)
+#define ARENA_GROWTH 8
+#define ARENA_BLOCK ((size_t)256 * 1024)        /* the largest of malloc's, but for a piece that is larger */
 #define ARENA_MAPPED ((size_t)1024 * 1024)
 
 struct arena_block { struct arena_block *next; size_t size; bool mapped; uint64_t data[]; };
@@ -44,9 +46,9 @@ void arena_release(struct arena *a)
     arena_init(a);
 }
 
-static struct arena_block *block_malloc(size_t n)
+static struct arena_block *block_malloc(size_t n, size_t least)
 {
-    size_t size = n > ARENA_BLOCK ? n : ARENA_BLOCK;
+    size_t size = n > least ? n : least;
     struct arena_block *b = malloc(sizeof *b + size);
     if (b != NULL)
         *b = (struct arena_block){ .size = size };
@@ -64,13 +66,23 @@ static struct arena_block *block_map(size_t n)
     return b;
 }
 
+/* A block with room for n bytes, to go before newest. */
+static struct arena_block *block_after(const struct arena_block *newest, size_t n)
+{
+    if (newest == NULL)
+        return block_malloc(n, ARENA_FIRST);
+    if (newest->mapped || newest->size >= ARENA_BLOCK)
+        return block_map(n);
+    return block_malloc(n, newest->size > ARENA_BLOCK / ARENA_GROWTH ? ARENA_BLOCK : newest->size * ARENA_GROWTH);
+}
+
 void *arena_take(struct arena *a, size_t n)
 {
     if (n > SIZE_MAX - 8 - sizeof(struct arena_block))
         return NULL;
     n = (n + 7) & ~(size_t)7;
     if (a->left < n || a->at == NULL) {       /* an empty piece has a place, too */
-        struct arena_block *b = a->head == NULL ? block_malloc(n) : block_map(n);
+        struct arena_block *b = block_after(a->head, n);
         if (b == NULL)
             return NULL;
         b->next = a->head;

@@ -141,7 +141,7 @@ static inline bool lines_add(void *arg, const struct zone_rr *rr)
     for (char *at = l->text + l->len; *at != '\0'; at++)
         if (*at == '\t')
             *at = ' ';
-    l->len = strlen(l->text);
+    l->len += strlen(l->text + l->len);
     l->text[l->len++] = '\n';
     l->text[l->len] = '\0';
     return true;
