@@ -83,8 +83,16 @@ static inline uint64_t rd_be(struct rd *r, size_t width)    /* big-endian, width
         v = v << 8 | b.ptr[i];
     return v;
 }
-static inline uint8_t rd_u8(struct rd *r)   { return (uint8_t)rd_be(r, 1); }
-static inline uint16_t rd_u16(struct rd *r) { return (uint16_t)rd_be(r, 2); }
+static inline uint8_t rd_u8(struct rd *r)
+{
+    struct bytes b = rd_take(r, 1);
+    return b.len == 1 ? b.ptr[0] : 0;
+}
+static inline uint16_t rd_u16(struct rd *r)                 /* spelled out: compilers leave the loop above a loop */
+{
+    struct bytes b = rd_take(r, 2);
+    return b.len == 2 ? (uint16_t)(b.ptr[0] << 8 | b.ptr[1]) : 0;
+}
 static inline uint32_t rd_u32(struct rd *r) { return (uint32_t)rd_be(r, 4); }
 static inline uint64_t rd_u64(struct rd *r) { return rd_be(r, 8); }
 /* The bytes that are there break the format, however many more would follow. */
@@ -124,8 +132,20 @@ static inline void wr_be(struct wr *w, uint64_t v, size_t width)
     for (size_t i = width; at != NULL && i-- > 0; v >>= 8)
         at[i] = (uint8_t)v;
 }
-static inline void wr_u8(struct wr *w, uint8_t v)   { wr_be(w, v, 1); }
-static inline void wr_u16(struct wr *w, uint16_t v) { wr_be(w, v, 2); }
+static inline void wr_u8(struct wr *w, uint8_t v)
+{
+    uint8_t *at = wr_room(w, 1);
+    if (at != NULL)
+        at[0] = v;
+}
+static inline void wr_u16(struct wr *w, uint16_t v)
+{
+    uint8_t *at = wr_room(w, 2);
+    if (at != NULL) {
+        at[0] = (uint8_t)(v >> 8);
+        at[1] = (uint8_t)v;
+    }
+}
 static inline void wr_u32(struct wr *w, uint32_t v) { wr_be(w, v, 4); }
 static inline void wr_u64(struct wr *w, uint64_t v) { wr_be(w, v, 8); }
 /* Overwrites 2 bytes already written at offset `at`; at + 2 <= w->len unless w is full. */

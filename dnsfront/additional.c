@@ -76,8 +76,9 @@ static enum err put_glue_entry(struct reply *r, const struct below *b, const str
     return OK;
 }
 
-MUST_USE enum err put_glue(struct reply *r, const struct subject *s, const struct finding *f, size_t start)
+MUST_USE enum err put_glue(struct reply *r, const struct subject *s, const struct finding *f, size_t start, unsigned *names)
 {
+    *names = 0;
     struct rd below = rd_over(f->blob.below);
     struct bytes cut = section_place(r, s, f->owner).owner_name;
     for (unsigned i = 0; i < f->blob.below_n; i++) {
@@ -89,6 +90,7 @@ MUST_USE enum err put_glue(struct reply *r, const struct subject *s, const struc
             return err;
         if (b.ns_offset == 0)
             continue;
+        (*names)++;
         if ((err = name_join(b.relname, cut, &name)) != OK)
             return ERR_BAD;
         if ((err = glue_place(r, &f->blob.rr[0], start, &b, &name, &at)) != OK)

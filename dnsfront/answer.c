@@ -99,9 +99,93 @@ static struct cache_key *key_of(struct answerer *a, const struct reply *r)
     return &a->key;
 }
 
+/* The answer for a name that is certainly not there. false: that takes a proof, or something is odd. */
+static bool answer_absent(struct answerer *a, struct reply *r, const struct absence *n)
+{
+    struct bytes qname = r->q.qname;
+    if (!n->ours) {
+        reply_reset(r, RCODE_REFUSED);
+        return true;
+    }
+    if (r->q.dnssec_ok && n->header->soa.sigs > 0)
+        return false;
+    struct rr_place apex = { bytes_of(qname.ptr + n->apex_at, qname.len - n->apex_at), (uint16_t)(DNS_HEADER_LEN + n->apex_at), 0 };
+    enum err err = put_soa(r, n->header, &apex);
+    if (err != OK && err != ERR_NOSPACE)        /* which made TC */
+        return false;
+    r->aa = true;
+    r->rcode = RCODE_NXDOMAIN;
+    a->said.kind = ANSWER_NXDOMAIN;
+    a->said.name = apex.owner_name;
+    return true;
+}
+
+/* The name is not there, but a wildcard may be: its own name becomes the key, which all such names share. */
+static bool find_plain(struct answerer *a, struct reply *r, const struct cache_key *key, const struct absence *n)
+{
+    uint8_t name[NAME_MAX_LEN + 2] = "\1*";     /* it stands for one label at least: no longer than the question's name */
+    size_t len = key->name_len + 1u - n->encloser_at;
+    memcpy(name + 2, (const uint8_t *)key->name + n->encloser_at, len);
+    cache_key(a->cache, bytes_of(name, len + 2), key->type, &a->star);
+    a->star.dnssec_ok = key->dnssec_ok;
+    a->star.plain = true;
+    if (!cache_find(a->cache, &a->look.watch, &a->star, r, &a->said))
+        return false;
+    a->said.kind = ANSWER_POSITIVE;
+    a->said.name = bytes_of(r->q.qname.ptr + n->encloser_at, len);
+    return true;
+}
+
+/* Looked up, and kept if it may be. star: the wildcard that may answer, or NULL. */
+static void answer_anew(struct answerer *a, struct reply *r, const struct cache_key *key, const struct cache_key *star)
+{
+    struct answer_said said = { ANSWER_POSITIVE, r->q.qname, false };       /* what who asks for the wildcard itself is told */
+    bool wanted = cache_wants(a->cache, a->worker, key) || (star != NULL && cache_wants(a->cache, a->worker, star));
+    a->look.trace = (struct trace){ .changes = wanted ? a->look.watch.changes : NULL, .again = key->seen != 0 };
+    answer_in(a, r);
+    if (star != NULL && a->look.trace.plain)
+        key = star;
+    else
+        said = a->said;
+    if (wanted && cache_keep(a->cache, a->worker, &a->look.watch, key, &a->look.trace, r, &said))
+        stat_add(&a->look.counts->cache_stores, 1);
+    a->look.trace.changes = NULL;
+}
+
+/* A question that the cache has no answer to under its name. */
+static void answer_missed(struct answerer *a, struct reply *r, const struct cache_key *key)
+{
+    struct answer_counters *counts = a->look.counts;
+    const struct cache_key *star = NULL;
+    struct absence n;
+    bool absent = find_absence(&a->look, bytes_of(key->name, key->name_len + 1u), key->hash, &n);
+    bool proves = absent && n.ours && r->q.dnssec_ok && n.header->soa.sigs > 0;
+    if (absent && n.starred && !proves) {
+        if (find_plain(a, r, key, &n)) {
+            stat_add(&counts->cache_hits, 1);
+            return;
+        }
+        star = &a->star;
+    }
+    stat_add(&counts->cache_misses, 1);
+    if (absent && !n.starred && answer_absent(a, r, &n)) {
+        stat_add(&counts->absent, 1);
+        return;
+    }
+    a->look.absence = absent && n.starred != proves ? &n : NULL;
+    answer_anew(a, r, key, star);
+    a->look.absence = NULL;
+}
+
 /* A question of class IN, from the cache or into it. */
 static void answer_cached(struct answerer *a, struct reply *r)
 {
+    if (a->look.view == NULL) {                 /* no store yet */
+        reply_reset(r, RCODE_SERVFAIL);
+        reply_explain(r, EDE_NOT_READY);
+        return;
+    }
+    a->look.version = view_version(a->look.view);
     if (a->cache != NULL)
         watch_follow(&a->look.watch, a->look.view);
     if (a->cache == NULL || !cache_keeps(a->cache) || query_asks(&r->q, EDNS_OPTION_ZONEVERSION)) {
@@ -114,13 +198,7 @@ static void answer_cached(struct answerer *a, struct reply *r)
         stat_add(&a->look.counts->cache_hits, 1);
         return;
     }
-    stat_add(&a->look.counts->cache_misses, 1);
-    bool wanted = cache_wants(a->cache, a->worker, key);
-    a->look.trace = (struct trace){ .changes = wanted ? a->look.watch.changes : NULL, .again = key->seen != 0 };
-    answer_in(a, r);
-    if (wanted && cache_keep(a->cache, a->worker, &a->look.watch, key, &a->look.trace, r, &a->said))
-        stat_add(&a->look.counts->cache_stores, 1);
-    a->look.trace.changes = NULL;
+    answer_missed(a, r, key);
 }
 
 /* --- the question ----------------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@ struct answerer {
     unsigned worker;                            /* whose part of it is written */
     uint32_t zone_place;                        /* of the link at hand, in the table of changes */
     struct cache_key key;                       /* of a question that was not prepared */
+    struct cache_key star;                      /* of the wildcard that may answer it */
     unsigned prepared_n, prepared_at;
     struct { const uint8_t *query; struct cache_key key; } prepared[ANSWER_BATCH];
 };

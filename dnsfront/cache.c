@@ -17,7 +17,7 @@
 #define SAID_KINDS 16u
 #define ENTRY_WORDS_MAX (HEAD_WORDS + TRACE_MAX / 2 + NAME_MAX_LEN / 8 + 1 + CACHE_BODY_MAX / 8 + 1)
 
-enum { FLAG_DO = 1, FLAG_AA = 2, FLAG_TC = 4, FLAG_ROOM = 8, FLAG_LOWER = 16 };
+enum { FLAG_DO = 1, FLAG_AA = 2, FLAG_TC = 4, FLAG_ROOM = 8, FLAG_LOWER = 16, FLAG_PLAIN = 32 };
 
 static_assert(ANSWER_KINDS <= SAID_KINDS && ENTRY_WORDS_MAX < CACHE_RING_WORDS_MIN / 4, "entries fit their fields and rings");
 
@@ -136,17 +136,17 @@ void cache_key(const struct cache *c, struct bytes qname, uint16_t type, struct 
     struct bytes name = bytes_of(qname.ptr, qname.len - 1);
     size_t whole = qname.len / 8, n = 0;
     uint64_t mixed = 0, x;
-    for (; name.len >= 8; name = bytes_of(name.ptr + 8, name.len - 8)) {
-        x = load8(name.ptr);
-        mixed |= x ^ (k->name[n++] = fold8(x));
+    for (; n < name.len / 8; n++) {
+        x = load8(name.ptr + 8 * n);
+        mixed |= x ^ (k->name[n] = name_lower8(x));
     }
     x = load_tail(name);
-    mixed |= x ^ (k->name[n] = fold8(x));
+    mixed |= x ^ (k->name[n] = name_lower8(x));
     k->name[n + 1] = 0;
     k->hash = hash_words(c->changes->secret, k->name, whole, qname.len);
     k->slot = mix(k->hash ^ type, c->secret | 1);
     k->seen = 0;
-    k->looked = k->dnssec_ok = false;
+    k->looked = k->dnssec_ok = k->plain = false;
     k->mixed = mixed != 0;
     k->name_len = (uint8_t)(qname.len - 1);
     k->type = type;
@@ -186,7 +186,8 @@ static bool entry_of(const struct cache *c, uint64_t slot, struct spot_at *out)
 void cache_prefetch_bucket(const struct cache *c, const struct cache_key *k)
 {
     __builtin_prefetch(bucket_of(c, k));
-    __builtin_prefetch(&c->changes->stamp[place_of_owner(c->changes, k->hash)]);
+    if (c->known != NULL)
+        known_prefetch(c->known, k->hash, KNOWN_NAME);
 }
 
 /* A name that is in the bucket with and without DO has the second one fetched when it is wanted. */
@@ -203,6 +204,7 @@ void cache_prefetch_entry(const struct cache *c, struct cache_key *k)
         k->seen = slot;
         if (!entry_of(c, slot, &at))
             continue;
+        __builtin_prefetch(&c->changes->stamp[place_of_owner(c->changes, k->hash)]);
         __builtin_prefetch(at.words);
         __builtin_prefetch(at.words + LINE / sizeof(word));
     }
@@ -269,7 +271,8 @@ static bool entry_take(const struct cache *c, const struct spot_at *at, const st
     t->a = load(e + 2);
     t->b = load(e + 3);
     uint64_t same = t->a ^ FRONT_A(k->type, k->name_len, k->dnssec_ok ? FLAG_DO : 0);
-    if ((same & FRONT_A(0xffff, 0xff, FLAG_DO)) != 0 || (k->mixed && (t->a & FRONT_A(0, 0, FLAG_LOWER)) != 0))
+    if ((same & FRONT_A(0xffff, 0xff, FLAG_DO)) != 0 || (k->mixed && (t->a & FRONT_A(0, 0, FLAG_LOWER)) != 0)
+        || (k->plain && (t->a & FRONT_A(0, 0, FLAG_PLAIN)) == 0))
         return false;
     t->places = e + HEAD_WORDS;
     t->name = t->places + ((t->a >> 8 & 0xff) + 1) / 2;
@@ -363,9 +366,9 @@ static word *ring_room(struct ring *r, size_t n, uint64_t *place)
 
 static void put_bytes(word *to, struct bytes b)
 {
-    for (; b.len >= 8; b = bytes_of(b.ptr + 8, b.len - 8))
-        put(to++, load8(b.ptr));
-    if (b.len > 0)
+    for (size_t i = 0; i < b.len / 8; i++)
+        put(to++, load8(b.ptr + 8 * i));
+    if (b.len % 8 > 0)
         put(to, load_tail(b));
 }
 
@@ -428,12 +431,13 @@ static bool front_fill(struct front *f, const struct watch *w, const struct cach
 {
     size_t body = r->w.len - body_at(r), room = r->w.cap - body_at(r), skip = r->q.qname.len - said->name.len;
     if (t->off || w->tick == 0 || t->changes == NULL || body > CACHE_BODY_MAX || r->w.full || r->has_ede || r->rcode > 15
+        || (k->plain && (!t->plain || r->tc || r->bound || r->ns > 0 || r->ar > 0))
         || r->rcode == RCODE_SERVFAIL || r->an > 255 || r->ns > 255 || r->ar > 255 || (t->cased && k->mixed))
         return false;
     if (said->name.len > 0 && (said->name.ptr + said->name.len != r->q.qname.ptr + r->q.qname.len || skip >= SAID_NOTHING))
         return false;
     unsigned flags = (k->dnssec_ok ? FLAG_DO : 0) | (r->aa ? FLAG_AA : 0) | (r->tc ? FLAG_TC : 0)
-        | (r->bound || r->tc ? FLAG_ROOM : 0) | (t->cased ? FLAG_LOWER : 0);
+        | (r->bound || r->tc ? FLAG_ROOM : 0) | (t->cased ? FLAG_LOWER : 0) | (k->plain ? FLAG_PLAIN : 0);
     *f = (struct front){ .tick = w->tick, .type = k->type, .body_len = (uint16_t)body, .room = (uint16_t)room,
                          .name_len = k->name_len, .flags = (uint8_t)flags, .rcode = (uint8_t)r->rcode,
                          .kind = (uint8_t)said->kind, .said = said->name.len > 0 ? (uint8_t)skip : SAID_NOTHING,

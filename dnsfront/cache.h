@@ -12,7 +12,9 @@
  * The body is the message behind the question: its names point into the question or into itself, so it is the same for any
  * case of the question's letters (an answer through a DNAME is not, it is kept for lower case only), for any id, flags and
  * options. An answer to which nothing was denied for lack of room is good wherever it fits; any other for exactly the same
- * room. */
+ * room.
+ *
+ * Answers from a wildcard are kept once for all names that it answers, under its own name. */
 #ifndef AZOTH_DNSFRONT_CACHE_H
 #define AZOTH_DNSFRONT_CACHE_H
 
@@ -40,6 +42,8 @@ struct cache_key {
     bool looked;                    /* cache_prefetch_entry set it */
     bool mixed;                     /* some letters are upper case */
     bool dnssec_ok;                 /* set by the caller */
+    bool plain;                     /* set by the caller: another name asks, answered by this wildcard; only what is the same for
+                                     * every name is found and kept (trace.plain). What was said is up to the caller then */
     uint8_t name_len;               /* without the final 0 */
     uint16_t type;
     uint64_t name[NAME_MAX_LEN / 8 + 2];        /* lower case, zeros behind it */

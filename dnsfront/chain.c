@@ -79,8 +79,10 @@ static enum err answer_rrset(struct answerer *a, struct reply *r, const struct c
     size_t start;
     if (dname_seen(c, f) < c->dnames)           /* asked for by its own type, behind an alias to its owner */
         return OK;
+    unsigned skip, names;
     enum err err = put_answer(r, &a->subject, f, &start);
     proof_note(r, &a->subject, f);
+    a->look.trace.plain = c->links == 0 && f->starred && !rrtype_compresses(f->rr.type, &skip, &names) && !additional_wanted(f->rr.type);
     if (err == OK)
         err = proof_put_noted(r, &a->look);
     if (err == OK && f->rr.type == r->q.qtype && additional_wanted(f->rr.type))
@@ -162,13 +164,23 @@ static void trace_link(struct answerer *a, const struct reply *r, const struct f
     a->zone_place = place_of_subtree(t->changes, hash_of_ancestor(t->changes, k, f->zone));
 }
 
+/* A question's name that is certainly not there. false: it may be, or find has to look. */
+static bool find_absent_one(struct answerer *a, const struct reply *r, struct finding *f)
+{
+    const struct absence *n = a->look.absence;
+    if (n == NULL)
+        return false;
+    return n->starred ? find_starred(&a->look, &a->subject, r->q.qtype, f) : find_denied(&a->look, &a->subject, f);
+}
+
 /* One link. AA and refusals come from the first name, rcode and SOA from the last. */
 static enum err answer_link(struct answerer *a, struct reply *r, struct chain *c, bool *more)
 {
     struct finding f;
     bool first = c->links == 0;
     *more = false;
-    find(&a->look, &a->subject, r->q.qtype, first ? STEP_EXACT : STEP_ALIAS, r->q.dnssec_ok, &f);
+    if (!first || !find_absent_one(a, r, &f))
+        find(&a->look, &a->subject, r->q.qtype, first ? STEP_EXACT : STEP_ALIAS, r->q.dnssec_ok, &f);
     trace_link(a, r, &f);
     if (first) {
         r->aa = f.what >= FOUND_RRSET && f.what != FOUND_REFERRAL;
@@ -213,12 +225,6 @@ void answer_in(struct answerer *a, struct reply *r)
     c.links = c.dnames = 0;
     a->subject.name = r->q.qname;
     a->subject.at = DNS_HEADER_LEN;
-    if (a->look.view == NULL) {                 /* no store yet */
-        reply_reset(r, RCODE_SERVFAIL);
-        reply_explain(r, EDE_NOT_READY);
-        return;
-    }
-    a->look.version = view_version(a->look.view);
     enum err err = rrkey_of_name(a->subject.name, &a->subject.key);
     proof_begin(&a->proofs, r);
     while (err == OK && more) {

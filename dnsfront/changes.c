@@ -65,12 +65,13 @@ static void touched_header(struct feed *f, const struct rrkey *k, struct bytes k
 }
 
 /* It may be a border as well: the ring does not say. */
-static void note_name(const struct changes *c, const struct rrkey *k)
+static void note_name(const struct changes *c, struct bytes name)
 {
-    for (unsigned depth = 0; depth <= k->labels; depth++)
-        known_add(c->known, hash_of_ancestor(c, k, depth), KNOWN_NAME);
-    known_add(c->known, hash_of_ancestor(c, k, k->labels), KNOWN_BORDER);
-    known_add(c->known, hash_of_ancestor(c, k, k->labels), KNOWN_APEX);
+    uint64_t hash = hash_of_name(c, name);
+    known_add_names(c->known, c, name, 0);
+    known_add(c->known, hash_of_name(c, bytes_of("", 1)), KNOWN_NAME);
+    known_add(c->known, hash, KNOWN_BORDER);
+    known_add(c->known, hash, KNOWN_APEX);
 }
 
 static void on_touched(void *arg, struct bytes ns, struct bytes key, enum ring_mark mark)
@@ -99,7 +100,7 @@ static void on_touched(void *arg, struct bytes ns, struct bytes key, enum ring_m
     for (unsigned depth = 0; depth <= k.labels; depth++)
         stamp(f, place_of_subtree(f->changes, hash_of_ancestor(f->changes, &k, depth)));
     if (f->changes->known != NULL && mark != RING_VANISHED)
-        note_name(f->changes, &k);
+        note_name(f->changes, name_bytes(&owner));
     if (key.len == len + 2 && (key.ptr[len] << 8 | key.ptr[len + 1]) == RRSLOT_ZONE)
         touched_header(f, &k, key, mark);
 }

@@ -17,6 +17,7 @@
 #include "base/stat.h"
 #include "rrset/rrkey.h"
 #include "store/store.h"
+#include "wire/name.h"
 
 #define CHANGES_MIN 4096u
 #define CHANGES_MAX (1u << 21)      /* three places are cut out of one 64-bit hash */
@@ -58,24 +59,29 @@ static inline bool watch_holds(const struct watch *w, uint64_t tick, uint32_t pl
 }
 
 /* --- places --------------------------------------------------------------------------------------------------------- */
-/* Eight bytes at a time, upper-case letters made lower: a label's length is at most 63 and no letter. */
-static inline uint64_t fold8(uint64_t x)
-{
-    const uint64_t ones = 0x0101010101010101u, low = x & (0x7f * ones);
-    uint64_t upper = ((low + (0x80 - 'A') * ones) ^ (low + (0x7f - 'Z') * ones)) & ~x & (0x80 * ones);
-    return x | upper >> 2;
-}
 static inline uint64_t load8(const uint8_t *p)
 {
     uint64_t x;
     memcpy(&x, p, 8);
     return x;
 }
-/* The 0..7 bytes behind the last whole word of b, in the low end of a word. */
+/* Of a word's bytes in memory, without a branch: the first n (0..7), zeros behind them; the last n (1..7) moved to the front. */
+enum { LOW_BYTE_FIRST = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ };
+static inline uint64_t first_bytes(uint64_t x, size_t n)
+{
+    return LOW_BYTE_FIRST ? x & ~(~UINT64_C(0) << 8 * n) : x & ~(~UINT64_C(0) >> 8 * n);
+}
+static inline uint64_t last_bytes(uint64_t x, size_t n)
+{
+    return LOW_BYTE_FIRST ? x >> (64 - 8 * n) : x << (64 - 8 * n);
+}
+/* The 0..7 bytes behind the last whole word of b, at the front of a word. */
 static inline uint64_t load_tail(struct bytes b)
 {
     size_t n = b.len & 7;
     uint64_t x = 0;
+    if (n > 0 && b.len >= 8)
+        return last_bytes(load8(b.ptr + b.len - 8), n);
     if (n > 0)
         memcpy(&x, b.ptr + b.len - n, n);
     return x;
@@ -97,16 +103,27 @@ static inline uint64_t hash_folded(uint64_t secret, struct bytes b)
 {
     uint64_t h = secret ^ b.len;
     for (size_t i = 0; i + 8 <= b.len; i += 8)
-        h = mix(h ^ fold8(load8(b.ptr + i)), secret | 1);
-    return mix(h ^ fold8(load_tail(b)), 0x9e3779b97f4a7c15u ^ secret);
+        h = mix(h ^ name_lower8(load8(b.ptr + i)), secret | 1);
+    return mix(h ^ name_lower8(load_tail(b)), 0x9e3779b97f4a7c15u ^ secret);
+}
+
+/* hash_folded of what is in lower case already, with eight bytes behind it that may be read. */
+static inline uint64_t hash_padded(uint64_t secret, struct bytes b)
+{
+    uint64_t h = secret ^ b.len;
+    size_t i = 0;
+    for (; i + 8 <= b.len; i += 8)
+        h = mix(h ^ load8(b.ptr + i), secret | 1);
+    return mix(h ^ first_bytes(load8(b.ptr + i), b.len & 7), 0x9e3779b97f4a7c15u ^ secret);
 }
 
 /* Any key of this owner. name: uncompressed, any case. */
 static inline uint32_t place_of_owner(const struct changes *c, uint64_t hash) { return (uint32_t)(hash >> 40) & c->mask; }
 static inline uint64_t hash_of_name(const struct changes *c, struct bytes name) { return hash_folded(c->secret, name); }
+static inline uint64_t hash_of_lower(const struct changes *c, struct bytes name) { return hash_padded(c->secret, name); }
 /* The label part of a key. */
 static inline uint64_t hash_of_labels(const struct changes *c, struct bytes labels) { return hash_folded(~c->secret, labels); }
-/* The ancestor with `depth` labels of a key, for the three that follow and for known.h. */
+/* The ancestor with `depth` labels of a key, for what follows. */
 static inline uint64_t hash_of_ancestor(const struct changes *c, const struct rrkey *k, unsigned depth)
 {
     return hash_of_labels(c, bytes_of(k->buf, k->at[depth]));
@@ -129,6 +146,7 @@ struct trace {
     bool off;                       /* it must not be kept */
     bool again;                     /* it was asked for before: NXDOMAIN is kept too */
     bool cased;                     /* letters of the question stand in its body */
+    bool plain;                     /* one RRset of a wildcard without a name in it: the same for every name */
     unsigned n;
     uint32_t place[TRACE_MAX];
 };

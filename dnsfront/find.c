@@ -211,7 +211,7 @@ static void wildcard_key(const struct rrkey *k, unsigned encloser, struct rrkey 
 }
 
 /* The wildcard at the closest encloser, if there is one (RFC 4592 section 3.3). */
-static enum err find_wildcard(struct lookup *l, const struct subject *s, unsigned encloser, uint16_t qtype,
+MUST_USE enum err find_wildcard(struct lookup *l, const struct subject *s, unsigned encloser, uint16_t qtype,
                               struct finding *f)
 {
     struct rrkey k;
@@ -339,10 +339,6 @@ static void find_nothing(struct lookup *l, struct finding *f)
 void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step step, bool want_ds, struct finding *f)
 {
     struct look look;
-    if (find_known_absent(l, s, want_ds, f)) {
-        stat_add(&l->counts->absent, 1);
-        return;
-    }
     *f = (struct finding){ .what = FOUND_BROKEN };
     l->budget = FIND_ZONE_SEEKS;
     enum err err = find_descend(l, &s->key, qtype, step, &look);

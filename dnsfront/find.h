@@ -18,6 +18,17 @@
 
 #define FIND_ZONE_SEEKS 64          /* descents that one look-up may spend on stepping over nested zones */
 
+/* A name that is certainly not there (known.h), and whose say that is. All about it follows from the filter and the zone's
+ * header: NXDOMAIN without a proof needs no more. */
+struct absence {
+    bool ours;                      /* false: it is in none of our zones, and nothing of what follows is set */
+    bool starred;                   /* there may be a wildcard at encloser_at, and none between there and the name */
+    size_t encloser_at;             /* where the deepest name above it that may be there begins in the name */
+    size_t apex_at;                 /* where the apex begins */
+    unsigned zone;                  /* labels of the apex */
+    const struct zone_entry *header;
+};
+
 struct lookup {                     /* what every look-up of a worker works with */
     struct cursor *cursor;
     struct view *view;
@@ -25,6 +36,7 @@ struct lookup {                     /* what every look-up of a worker works with
     struct answer_counters *counts;
     struct watch watch;             /* what changed since something was kept */
     struct trace trace;             /* what this answer hangs on */
+    const struct absence *absence;  /* of the question's name; NULL: it may be there */
     uint64_t version;               /* of the view, this query */
     unsigned budget;                /* of FIND_ZONE_SEEKS, this look-up */
 };
@@ -61,6 +73,7 @@ struct finding {                    /* everything is borrowed from the view */
     unsigned owner;                 /* labels of the owner; for a wildcard, and for NXDOMAIN with want_ds in a signed
                                      * zone, those of the closest encloser */
     bool wildcard, has_ds, apex;    /* apex: the owner is one */
+    bool starred;                   /* by find_starred: of the wildcard that the filter points to */
     struct blob blob;
     struct rrset rr, ds;
     struct entry before;            /* where the name has no key: the last key before its place; empty: there is none */
@@ -69,6 +82,9 @@ struct finding {                    /* everything is borrowed from the view */
 /* step: STEP_EXACT for the question, STEP_ALIAS for what follows. want_ds: the client wants DNSSEC: a referral
  * shall carry its DS, NXDOMAIN the closest encloser. */
 void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step step, bool want_ds, struct finding *f);
+
+/* The same for a name that is not there (l->absence), in a zone that proves: what is beside it. false: find has to look. */
+bool find_denied(struct lookup *l, const struct subject *s, struct finding *f);
 
 /* Addresses that a zone has for a name, its own ones or glue below one of its cuts. Step "additional". The cut looked at
  * last is kept, so that names below the same one cost one descent together; start with a zeroed struct. */
@@ -81,9 +97,12 @@ struct addresses {
 };
 MUST_USE enum err find_addresses(struct lookup *l, const struct subject *s, unsigned zone, struct addresses *a);
 
-/* Is it certain without a descent that the name is not there (known.h)? Then *f says so: FOUND_NXDOMAIN or FOUND_NOZONE, with
- * everything as find would have it but for `before`, which is for zones that prove. false: it has to be looked up. */
-bool find_known_absent(struct lookup *l, const struct subject *s, bool want_ds, struct finding *f);
+/* Is it certain without a descent that the name is not there, and that no DNAME or cut answers for it, nor a wildcard unless
+ * out->starred? false: it has to be looked up. name: in lower case, with eight bytes behind it that may be read; hash:
+ * hash_of_name of it. */
+bool find_absence(struct lookup *l, struct bytes name, uint64_t hash, struct absence *out);
+/* For a name that is not there (l->absence, starred): what the wildcard has, with one descent. false: find has to look. */
+bool find_starred(struct lookup *l, const struct subject *s, uint16_t qtype, struct finding *f);
 
 /* --- what find.c and nested.c share ------------------------------------------------------------------------------- */
 /* A key beside the place looked for, and what it tells. */
@@ -117,6 +136,8 @@ MUST_USE enum err find_descend(struct lookup *l, const struct rrkey *k, uint16_t
 /* The name was not there, look.p and look.s are the keys around it; the cursor stands on p (or s, when there is no p). */
 MUST_USE enum err find_absent(struct lookup *l, const struct subject *s, const struct look *look, uint16_t qtype,
                               bool want_ds, struct finding *f);
+/* What the wildcard at the closest encloser, which has `encloser` labels, says of the name; f->zone is set. */
+MUST_USE enum err find_wildcard(struct lookup *l, const struct subject *s, unsigned encloser, uint16_t qtype, struct finding *f);
 /* The delegation at the owner of *at, on which the cursor stands. */
 MUST_USE enum err find_referral(struct lookup *l, const struct spot *at, bool want_ds, struct finding *f);
 

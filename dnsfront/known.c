@@ -45,15 +45,22 @@ void known_close(struct known *n)
 
 void known_add(struct known *n, uint64_t hash, enum known_as as)
 {
-    uint64_t h = known_hash(hash, as);
-    known_word *line = n->words + (size_t)((uint32_t)h & atomic_load_explicit(&n->mask, memory_order_relaxed)) * KNOWN_LINE;
-    for (unsigned i = 0; i < 5; i++) {
-        unsigned bit = (unsigned)(h >> (19 + 9 * i)) & 511;
-        uint64_t one = (uint64_t)1 << (bit % 64);
-        if ((atomic_load_explicit(&line[bit / 64], memory_order_relaxed) & one) == 0)
-            (void)atomic_fetch_or_explicit(&line[bit / 64], one, memory_order_release);
-    }
+    struct known_bits b = known_bits(n, known_hash(hash, as));
+    for (unsigned i = 0; i < 2; i++)
+        if ((~atomic_load_explicit(b.word[i], memory_order_relaxed) & b.bits[i]) != 0)
+            (void)atomic_fetch_or_explicit(b.word[i], b.bits[i], memory_order_release);
     (void)atomic_fetch_add_explicit(&n->added, 1, memory_order_relaxed);
+}
+
+void known_add_names(struct known *n, const struct changes *c, struct bytes name, unsigned shared)
+{
+    for (unsigned labels = name_labels(name); labels > shared; labels--) {
+        struct bytes above = name_parent(name);
+        known_add(n, hash_of_name(c, name), KNOWN_NAME);
+        if (name_is_wildcard(name))
+            known_add(n, hash_of_name(c, above), KNOWN_STARRED);
+        name = above;
+    }
 }
 
 /* --- filling --------------------------------------------------------------------------------------------------------- */
@@ -105,21 +112,22 @@ static enum err begin(struct filling *f, uint64_t names)
 /* The owner of the key, and the names above it that are not above the key before as well. */
 static enum err add_owner(struct filling *f, const struct entry *e)
 {
-    size_t len = rrkey_owner_len(e->key), shared = 0;
+    size_t len = rrkey_owner_len(e->key);
+    unsigned shared = 0;
     uint32_t flags;
-    struct bytes labels = bytes_of(e->key.ptr, len > 0 ? len - 1 : 0);
+    struct name owner;
     if (len == 0 || blob_read_flags(e->value, &flags) != OK)
         return ERR_BAD;
-    bool same = f->last_len >= len && memcmp(f->last, e->key.ptr, len) == 0;
-    while (shared < labels.len && shared < f->last_len && f->last[shared] == labels.ptr[shared])
-        shared++;
-    for (size_t i = 0; i < labels.len && !same; i++)        /* a 0 ends a label, and only that: zeros in labels are escaped */
-        if (labels.ptr[i] == 0 && i + 1 > shared)
-            known_add(f->known, hash_of_labels(f->changes, bytes_of(labels.ptr, i + 1)), KNOWN_NAME);
-    if (same)
+    if (f->last_len >= len && memcmp(f->last, e->key.ptr, len) == 0)
         return OK;
-    uint64_t hash = hash_of_labels(f->changes, labels);
-    if (labels.len == 0)
+    for (size_t i = 0; i < len && i < f->last_len && f->last[i] == e->key.ptr[i]; i++)
+        shared += e->key.ptr[i] == 0;           /* a 0 ends a label, and only that: zeros in labels are escaped */
+    owner.len = 0;
+    owner.len = (uint8_t)rrkey_owner_name(bytes_of(e->key.ptr, len), 0, owner.wire);
+    owner.wire[owner.len++] = 0;
+    known_add_names(f->known, f->changes, name_bytes(&owner), shared);
+    uint64_t hash = hash_of_name(f->changes, name_bytes(&owner));
+    if (owner.len == 1)
         known_add(f->known, hash, KNOWN_NAME);
     if ((flags & (BLOB_APEX | BLOB_CUT | BLOB_DNAME)) != 0)
         known_add(f->known, hash, KNOWN_BORDER);

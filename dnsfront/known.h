@@ -1,8 +1,9 @@
 /* Which names may exist: a filter in front of the store, so that a name that does not exist costs no descent as a rule.
  *
- *     every owner, and every name above one      ─► "may be there"        each 5 bits of one 64-byte line,
- *     every apex, cut and DNAME                  ─► "may be a border"     by a hash of the key's labels
+ *     every owner, and every name above one      ─► "may be there"        each 6 bits of one 64-byte line,
+ *     every apex, cut and DNAME                  ─► "may be a border"     by a hash of the name
  *     every apex                                 ─► "may be an apex"
+ *     the name above every "*"                   ─► "may have a wildcard"
  *
  * It may say yes for a name that is not there, never no for one that is: names are only ever added, by whoever feeds the
  * table of changes (changes.h), until all of it is filled anew from the store, by one thread, a slice of keys in each of
@@ -36,11 +37,23 @@ MUST_USE enum err known_open(struct known **out, uint64_t bytes);
 void known_close(struct known *n);      /* NULL is fine */
 
 /* What a name is asked, or noted, as. */
-enum known_as { KNOWN_NAME, KNOWN_BORDER, KNOWN_APEX };
+enum known_as { KNOWN_NAME, KNOWN_BORDER, KNOWN_APEX, KNOWN_STARRED };
 static inline uint64_t known_hash(uint64_t hash, enum known_as as)
 {
-    static const uint64_t salt[] = { 0, 0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu };
+    static const uint64_t salt[] = { 0, 0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu, 0x165667b19e3779f9u };
     return as == KNOWN_NAME ? hash : (hash ^ hash >> 29 ^ salt[as]) * (salt[as] | 1);
+}
+
+/* Where its bits are: three in each of two words of a line. */
+struct known_bits { known_word *word[2]; uint64_t bits[2]; };
+static inline uint64_t known_three(uint64_t h)
+{
+    return UINT64_C(1) << (h & 63) | UINT64_C(1) << (h >> 6 & 63) | UINT64_C(1) << (h >> 12 & 63);
+}
+static inline struct known_bits known_bits(const struct known *n, uint64_t h)
+{
+    known_word *line = n->words + (size_t)((uint32_t)h & atomic_load_explicit(&n->mask, memory_order_relaxed)) * KNOWN_LINE;
+    return (struct known_bits){ { line + (h >> 58 & 7), line + (h >> 61) }, { known_three(h >> 40), known_three(h >> 22) } };
 }
 
 /* --- asking: all of it between known_begin and known_end -------------------------------------------------------------- */
@@ -57,21 +70,23 @@ static inline bool known_end(const struct known *n, uint64_t round)
 }
 static inline bool known_may(const struct known *n, uint64_t hash, enum known_as as)
 {
-    uint64_t h = known_hash(hash, as);
-    const known_word *line = n->words + (size_t)((uint32_t)h & atomic_load_explicit(&n->mask, memory_order_relaxed)) * KNOWN_LINE;
-    for (unsigned i = 0; i < 5; i++) {
-        unsigned bit = (unsigned)(h >> (19 + 9 * i)) & 511;
-        if ((atomic_load_explicit(&line[bit / 64], memory_order_acquire) >> (bit % 64) & 1) == 0)
-            return false;
-    }
-    return true;
+    struct known_bits b = known_bits(n, known_hash(hash, as));
+    return (~atomic_load_explicit(b.word[0], memory_order_acquire) & b.bits[0]) == 0
+        && (~atomic_load_explicit(b.word[1], memory_order_acquire) & b.bits[1]) == 0;
+}
+/* Asks for the memory that known_may will look at. */
+static inline void known_prefetch(const struct known *n, uint64_t hash, enum known_as as)
+{
+    __builtin_prefetch((const void *)known_bits(n, known_hash(hash, as)).word[0]);
 }
 
 /* --- adding: alone at the table of changes, or the thread that fills --------------------------------------------------- */
 void known_add(struct known *n, uint64_t hash, enum known_as as);
+/* This name and those above it but for the topmost `shared` labels and the root, all in lower case. */
+struct changes;
+void known_add_names(struct known *n, const struct changes *c, struct bytes name, unsigned shared);
 
 /* --- filling: by one thread ---------------------------------------------------------------------------------------------- */
-struct changes;
 struct view;
 /* Fills it from what v shows, in slices; v: opened, not begun. c: the table that it goes with. stop: gives up.
  * ERR_NOTNOW: stopped, or nobody could say what changed meanwhile, or there is no room for that many names: to be tried

@@ -13,12 +13,12 @@ static enum err nsec_read(const struct entry *e, unsigned zone, struct nsec_reco
 {
     struct blob blob;
     enum err err = blob_read(e->value, &blob);
-    if (err != OK || e->key.len > sizeof out->key)
+    if (err != OK || e->key.len > sizeof out->key || e->key.len < 3)
         return ERR_BAD;
     if (blob.rr[0].type != TYPE_NSEC || blob_depth(blob.flags) != zone)
         return ERR_NOTFOUND;
     out->rr = blob.rr[0];
-    out->key_len = e->key.len;
+    out->owner_len = e->key.len - 2;             /* the slot ends it */
     memcpy(out->key, e->key.ptr, e->key.len);
     return OK;
 }

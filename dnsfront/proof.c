@@ -18,8 +18,8 @@ void proof_begin(struct proofs *p, struct reply *r)
 }
 
 /* --- into the message ------------------------------------------------------------------------------------------- */
-/* Owner and first RR of a set whose owner stands nowhere in the message: its end is the subject's, from `end` on. */
-static enum err put_first(struct wr *w, struct bytes wire, struct bytes owner, const struct rr_place *end, size_t *rest)
+/* Owner and first RR of a set whose owner stands nowhere in the message: labels, and then the subject's from `end` on. */
+static enum err put_first(struct wr *w, struct bytes wire, struct bytes labels, const struct rr_place *end, size_t *rest)
 {
     struct rd r = rd_over(wire);
     (void)rd_take(&r, 10);                      /* pointer, type, class, TTL */
@@ -27,19 +27,23 @@ static enum err put_first(struct wr *w, struct bytes wire, struct bytes owner, c
     if (r.bad)
         return ERR_BAD;
     *rest = (size_t)(r.p - wire.ptr);
-    bool pointer = end->owner_at <= POINTER_MAX && end->owner_name.len > 1;
-    wr_put(w, owner.ptr, pointer ? owner.len - end->owner_name.len : owner.len);
-    if (pointer)
+    wr_bytes(w, labels);
+    if (end->owner_at <= POINTER_MAX && end->owner_name.len > 1)
         wr_u16(w, (uint16_t)(0xc000 | end->owner_at));
+    else
+        wr_bytes(w, end->owner_name);
     wr_put(w, wire.ptr + 2, *rest - 2);
     return w->full ? ERR_NOSPACE : OK;
 }
 
-static enum err put_elsewhere(struct wr *w, const struct rrset *rr, struct bytes owner, const struct rr_place *end)
+static enum err put_elsewhere(struct wr *w, const struct rrset *rr, struct bytes labels, const struct rr_place *end)
 {
-    struct rr_place place = { owner, (uint16_t)w->len, 0 };
+    uint8_t owner[2 * NAME_MAX_LEN];
+    memcpy(owner, labels.ptr, labels.len);
+    memcpy(owner + labels.len, end->owner_name.ptr, end->owner_name.len);
+    struct rr_place place = { bytes_of(owner, labels.len + end->owner_name.len), (uint16_t)w->len, 0 };
     size_t first, start = w->len;
-    enum err err = put_first(w, rr->wire, owner, end, &first);
+    enum err err = place.owner_name.len > NAME_MAX_LEN ? ERR_BAD : put_first(w, rr->wire, labels, end, &first);
     if (err == OK && rr->count > 1)
         err = rrset_place(w, bytes_of(rr->wire.ptr + first, rr->wire.len - first), rr->count - 1u, &place);
     if (err == OK && rr->sigs > 0)
@@ -51,24 +55,24 @@ static enum err put_elsewhere(struct wr *w, const struct rrset *rr, struct bytes
     return err;
 }
 
-/* owner: of which the last `shared` labels are the subject's. */
-static enum err put_record(const struct prover *v, const struct rrset *rr, struct bytes owner, unsigned shared)
+/* Of a record whose owner is some labels (without end) and the subject's last `shared` ones. */
+static enum err put_record(const struct prover *v, const struct rrset *rr, struct bytes labels, unsigned shared)
 {
     struct proofs *p = v->p;
     for (unsigned i = 0; i < p->records; i++)
-        if (p->record[i] == rr->wire.ptr)
+        if (bytes_equal(p->record[i], rr->wire))
             return OK;
     struct rr_place end = section_place(v->r, v->s, shared);
     enum err err;
-    if (end.owner_name.len == owner.len) {
+    if (labels.len == 0) {
         err = section_put(v->r, SECTION_AUTHORITY, rr, &end);
-    } else if ((err = put_elsewhere(&v->r->w, rr, owner, &end)) == OK) {
+    } else if ((err = put_elsewhere(&v->r->w, rr, labels, &end)) == OK) {
         v->r->ns = (uint16_t)(v->r->ns + rr->count + rr->sigs);
     }
     if (err == ERR_NOSPACE)
         v->r->tc = v->r->bound = true;
     if (err == OK && p->records < PROOF_RECORDS)
-        p->record[p->records++] = rr->wire.ptr;
+        p->record[p->records++] = rr->wire;
     return err;
 }
 
@@ -93,26 +97,41 @@ static struct bytes lower_name(const struct prover *v, unsigned depth, bool wild
 }
 
 /* --- NSEC ------------------------------------------------------------------------------------------------------- */
+/* owner: labels and terminator of its key. */
+static enum err put_nsec_record(const struct prover *v, const struct rrset *rr, struct bytes owner)
+{
+    uint8_t labels[NAME_MAX_LEN];
+    unsigned shared = rrkey_common(&v->s->key, owner);
+    size_t from = v->s->key.at[shared], len = rrkey_owner_name(owner, from, labels);
+    return len == 0 && from + 1 < owner.len ? ERR_BAD : put_record(v, rr, bytes_of(labels, len), shared);
+}
+
 static enum err put_nsec(const struct prover *v, const struct rrkey *k, unsigned depth, const struct entry *before)
 {
     struct nsec_record found;
-    struct name owner;
-    uint16_t slot;
     enum err err = nsec_find(v->l, k, depth, v->apex, before, &found);
     if (err != OK)
         return err == ERR_NOTFOUND ? OK : err;  /* the zone is signed in part only: what there is was sent */
-    struct bytes key = bytes_of(found.key, found.key_len);
-    if ((err = rrkey_name(key, &owner, &slot)) != OK)
-        return ERR_BAD;
-    return put_record(v, &found.rr, name_bytes(&owner), rrkey_common(&v->s->key, key));
+    return put_nsec_record(v, &found.rr, bytes_of(found.key, found.owner_len));
 }
 
 static enum err put_nsec_wildcard(const struct prover *v, unsigned encloser)
 {
+    const struct denial *known = zones_denial(v->l, &v->s->key, v->apex, encloser);
     uint8_t buf[NAME_MAX_LEN + 2];
+    struct nsec_record found;
     struct rrkey k;
-    enum err err = rrkey_of_name(lower_name(v, encloser, true, buf), &k);
-    return err != OK ? ERR_BAD : put_nsec(v, &k, k.labels, NULL);
+    if (known != NULL)
+        return put_nsec_record(v, &known->rr, bytes_of(known->owner, known->owner_len));
+    if (rrkey_of_name(lower_name(v, encloser, true, buf), &k) != OK)
+        return ERR_BAD;
+    enum err err = nsec_find(v->l, &k, k.labels, v->apex, NULL, &found);
+    if (err != OK)
+        return err == ERR_NOTFOUND ? OK : err;
+    struct bytes owner = bytes_of(found.key, found.owner_len);
+    err = put_nsec_record(v, &found.rr, owner);
+    zones_note_denial(v->l, &v->s->key, v->apex, encloser, owner, &found.rr);
+    return err;
 }
 
 /* --- NSEC3 ------------------------------------------------------------------------------------------------------ */
@@ -130,10 +149,8 @@ static enum err find_nsec3(const struct prover *v, unsigned depth, bool wildcard
 static enum err put_nsec3_record(const struct prover *v, const struct nsec3_record *found)
 {
     uint8_t label[NSEC3_LABEL_LEN];
-    struct name owner;
     nsec3_label(found->owner.b, label);
-    enum err err = name_join(bytes_of(label, sizeof label), ancestor(v, v->apex), &owner);
-    return err != OK ? ERR_BAD : put_record(v, &found->rr, name_bytes(&owner), v->apex);
+    return put_record(v, &found->rr, bytes_of(label, sizeof label), v->apex);
 }
 
 static enum err put_nsec3(const struct prover *v, unsigned depth, bool wildcard)

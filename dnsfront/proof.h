@@ -8,7 +8,8 @@
  *     referral without DS        of the cut                        m cut; else m encloser, c next closer (opt-out)
  *
  * A zone proves when its SOA is signed and it has NSEC, or NSEC3PARAM. Each record costs one or two descents (step "proof");
- * the NSEC behind which the name's own look-up stopped costs none. No record goes into a message twice, however many names
+ * the NSEC behind which the name's own look-up stopped costs none, nor does
+ * the one that denies a wildcard when it was sent lately (zones.h). No record goes into a message twice, however many names
  * of a chain it serves. All of them are needed: what does not fit makes TC. */
 #ifndef AZOTH_DNSFRONT_PROOF_H
 #define AZOTH_DNSFRONT_PROOF_H
@@ -21,7 +22,7 @@
 /* An answer that was made from a wildcard: the name is not there itself. */
 struct proof_note { struct bytes name; size_t at; unsigned zone, encloser; struct entry before; };
 struct proofs {                     /* of the message under construction */
-    const uint8_t *record[PROOF_RECORDS];       /* stored wires that are in it */
+    struct bytes record[PROOF_RECORDS];         /* wires that are in it: no two of a zone are alike, as they tell the next name */
     unsigned records, rounds, notes;
     struct proof_note note[ANSWER_LINKS_MAX + 1];
 };
@@ -38,7 +39,7 @@ MUST_USE enum err proof_put(struct reply *r, struct lookup *l, const struct subj
 /* The NSEC of the name that is the ancestor of k with `depth` labels, else the one that covers it, in the zone whose apex
  * has `zone` labels. before: the key before the name's place when that is known (finding.before), or NULL. key: of the owner
  * found. ERR_NOTFOUND: there is none. */
-struct nsec_record { struct rrset rr; size_t key_len; uint8_t key[RRKEY_MAX]; };
+struct nsec_record { struct rrset rr; size_t owner_len; uint8_t key[RRKEY_MAX]; };      /* owner_len: its labels and terminator */
 MUST_USE enum err nsec_find(struct lookup *l, const struct rrkey *k, unsigned depth, unsigned zone,
                             const struct entry *before, struct nsec_record *out);
 

@@ -138,10 +138,29 @@ MUST_USE enum err put_dname(struct reply *r, const struct subject *s, const stru
 
 MUST_USE enum err put_authority_soa(struct reply *r, const struct subject *s, const struct finding *f)
 {
-    if (!f->header->has_soa)
-        return ERR_BAD;
     struct rr_place apex = section_place(r, s, f->zone);
-    return put_needed(r, SECTION_AUTHORITY, &f->header->soa, &apex);
+    return put_soa(r, f->header, &apex);
+}
+
+MUST_USE enum err put_soa(struct reply *r, const struct zone_entry *zone, const struct rr_place *apex)
+{
+    const struct rrset *soa = &zone->soa;
+    size_t start = r->w.len;
+    if (!zone->has_soa)
+        return ERR_BAD;
+    if (apex->owner_at + apex->owner_name.len > DNS_HEADER_LEN + (size_t)r->q.question_len)     /* it may be in pieces */
+        return put_needed(r, SECTION_AUTHORITY, soa, apex);
+    bool sign = r->q.dnssec_ok && soa->sigs > 0;
+    enum err err = rrset_place_planned(&r->w, soa->wire, soa->count, &zone->soa_plan, apex);
+    if (err == OK && sign)
+        err = rrset_place_planned(&r->w, soa->sig_wire, soa->sigs, &zone->sig_plan, apex);
+    if (err == OK)
+        r->ns = (uint16_t)(r->ns + soa->count + (sign ? soa->sigs : 0));
+    else
+        r->w.len = start;
+    if (err == ERR_NOSPACE)
+        r->bound = r->tc = true;
+    return err;
 }
 
 MUST_USE enum err put_authority_referral(struct reply *r, struct lookup *l, const struct subject *s,
@@ -149,6 +168,7 @@ MUST_USE enum err put_authority_referral(struct reply *r, struct lookup *l, cons
 {
     struct rr_place cut = section_place(r, s, f->owner);
     size_t start = r->w.len;
+    unsigned names = 0;
     enum err err = put_needed(r, SECTION_AUTHORITY, &f->blob.rr[0], &cut);
     if (err == OK && f->has_ds && r->q.dnssec_ok && (f->ds.sigs > 0 || f->header->soa.sigs > 0)) /* else it tells nothing */
         err = put_needed(r, SECTION_AUTHORITY, &f->ds, &cut);
@@ -157,6 +177,8 @@ MUST_USE enum err put_authority_referral(struct reply *r, struct lookup *l, cons
     if (err == OK)
         err = proof_put_noted(r, l);
     if (err == OK)
-        err = put_glue(r, s, f, start);
-    return err != OK ? err : put_additional(r, l, s, f, start, f->owner);
+        err = put_glue(r, s, f, start, &names);
+    if (err != OK || names == f->blob.rr[0].count)      /* each of them has its glue */
+        return err;
+    return put_additional(r, l, s, f, start, f->owner);
 }

@@ -78,13 +78,15 @@ MUST_USE enum err put_dname(struct reply *r, const struct subject *s, const stru
                             struct name *target, size_t *target_at, bool *inward);
 /* SOA of a negative answer. */
 MUST_USE enum err put_authority_soa(struct reply *r, const struct subject *s, const struct finding *f);
+/* The same where it is known where the zone's name stands. */
+MUST_USE enum err put_soa(struct reply *r, const struct zone_entry *zone, const struct rr_place *apex);
 /* A referral: NS, DS, glue. */
 MUST_USE enum err put_authority_referral(struct reply *r, struct lookup *l, const struct subject *s,
                                          const struct finding *f);
 
 /* --- additional.c ----------------------------------------------------------------------------------------------- */
-/* Addresses below the cut of names in the NS RRset that stands at `start`: all or TC (RFC 9471). */
-MUST_USE enum err put_glue(struct reply *r, const struct subject *s, const struct finding *f, size_t start);
+/* Addresses below the cut of names in the NS RRset that stands at `start`: all or TC (RFC 9471). *names: of how many. */
+MUST_USE enum err put_glue(struct reply *r, const struct subject *s, const struct finding *f, size_t start, unsigned *names);
 /* Types whose names get addresses in the additional section. */
 bool additional_wanted(uint16_t type);
 /* Addresses of the zone for names in the RRset of such a type at `start`, as far as there is room. cut: labels of the cut that

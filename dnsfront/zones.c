@@ -5,7 +5,12 @@
 #include <stdlib.h>
 
 struct bare { uint64_t version, tick; uint32_t place; uint16_t key_len; uint8_t key[ZONES_KEY_MAX]; };
-struct zones { struct zone_entry slot[ZONES_SLOTS], once; struct bare bare[ZONES_BARE]; };      /* once: for what does not fit into a slot */
+struct zones {
+    struct zone_entry slot[ZONES_SLOTS], once;      /* once: for what does not fit into a slot */
+    uint16_t by_name[ZONES_SLOTS];  /* by the hash of a name: the slot where it was last */
+    struct bare bare[ZONES_BARE];
+    struct denial denial[ZONES_DENIALS];
+};
 
 MUST_USE enum err zone_table_open(struct zones **out)
 {
@@ -48,12 +53,19 @@ static const struct zone_entry *zones_fill(struct lookup *l, const struct rrkey 
     slot->state = h.state;
     slot->has_soa = h.has_soa;
     slot->soa = h.soa;
+    if (h.has_soa) {
+        size_t apex_len = (size_t)k->at[depth] + 1u;        /* as a name; with escapes in it there is no plan */
+        bool plain = memchr(k->buf, 1, k->at[depth]) == NULL;
+        rrset_plan(h.soa.wire, plain ? h.soa.count : 0, apex_len, &slot->soa_plan);
+        rrset_plan(h.soa.sig_wire, plain ? h.soa.sigs : 0, apex_len, &slot->sig_plan);
+    }
     slot->has_nsec3 = h.has_nsec3;
     slot->nsec3 = h.nsec3;
     if (keep) {
         if (apex.len > 0)
             memcpy(slot->key, apex.ptr, apex.len);
         slot->key_len = (uint16_t)apex.len;
+        slot->name_len = 0;
         slot->version = l->version;
         slot->tick = l->watch.tick;
         if (slot->tick > 0)
@@ -79,6 +91,27 @@ const struct zone_entry *zones_get(struct lookup *l, const struct rrkey *k, unsi
     return zones_fill(l, k, depth, slot);
 }
 
+const struct zone_entry *zones_by_name(struct lookup *l, struct bytes apex, uint64_t hash)
+{
+    struct zones *z = l->zones;
+    uint16_t *at = &z->by_name[hash % ZONES_SLOTS];
+    struct zone_entry *slot = &z->slot[*at];
+    struct rrkey k;
+    if (slot->name_len == apex.len && still_true(l, slot->version, slot->tick, slot->place)
+        && memcmp(slot->name, apex.ptr, apex.len) == 0)
+        return slot;
+    if (rrkey_of_name(apex, &k) != OK)
+        return NULL;
+    const struct zone_entry *got = zones_get(l, &k, k.labels);
+    if (got == NULL || got == &z->once || apex.len > sizeof slot->name)
+        return got;
+    *at = (uint16_t)(got - z->slot);
+    slot = &z->slot[*at];
+    memcpy(slot->name, apex.ptr, apex.len);
+    slot->name_len = (uint16_t)apex.len;
+    return got;
+}
+
 /* --- names without a wildcard below them -------------------------------------------------------------------------- */
 bool zones_bare(const struct lookup *l, const struct rrkey *k, unsigned encloser)
 {
@@ -98,4 +131,39 @@ void zones_note_bare(struct lookup *l, const struct rrkey *wildcard, unsigned en
         b->place = place_of_subtree(l->watch.changes, hash_of_ancestor(l->watch.changes, wildcard, wildcard->labels));
     if (key.len > 0)
         memcpy(b->key, key.ptr, key.len);
+}
+
+/* --- what denies wildcards ------------------------------------------------------------------------------------------ */
+const struct denial *zones_denial(const struct lookup *l, const struct rrkey *k, unsigned zone, unsigned encloser)
+{
+    struct bytes key = bytes_of(k->buf, k->at[encloser]);
+    const struct denial *d = &l->zones->denial[key_hash(key) % ZONES_DENIALS];
+    bool same = d->zone == zone && bytes_equal(key, bytes_of(d->encloser, d->encloser_len));
+    return same && still_true(l, d->version, d->tick, d->place) ? d : NULL;
+}
+
+static struct bytes keep_bytes(uint8_t *to, struct bytes b)
+{
+    if (b.len > 0)
+        memcpy(to, b.ptr, b.len);
+    return bytes_of(to, b.len);
+}
+
+void zones_note_denial(struct lookup *l, const struct rrkey *k, unsigned zone, unsigned encloser, struct bytes owner,
+                       const struct rrset *rr)
+{
+    struct bytes key = bytes_of(k->buf, k->at[encloser]);
+    struct denial *d = &l->zones->denial[key_hash(key) % ZONES_DENIALS];
+    if (key.len > sizeof d->encloser || owner.len > sizeof d->owner || rr->wire.len + rr->sig_wire.len > sizeof d->wire)
+        return;
+    d->version = l->version;
+    d->tick = l->watch.tick;
+    if (d->tick > 0)
+        d->place = place_of_subtree(l->watch.changes, hash_of_ancestor(l->watch.changes, k, zone));
+    d->zone = zone;
+    d->encloser_len = (uint16_t)keep_bytes(d->encloser, key).len;
+    d->owner_len = (uint16_t)keep_bytes(d->owner, owner).len;
+    d->rr = *rr;
+    d->rr.wire = keep_bytes(d->wire, rr->wire);
+    d->rr.sig_wire = keep_bytes(d->wire + rr->wire.len, rr->sig_wire);
 }

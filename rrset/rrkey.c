@@ -4,11 +4,44 @@
 
 static_assert(RRKEY_SHADOW_MAX <= 511, "LMDB's longest key");
 
+/* Is one of the eight bytes 00 or 01? */
+static bool has_escaped8(uint64_t x)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    return ((x - 2 * ones) & ~x & (0x80 * ones)) != 0;
+}
+
+/* A word of which the first n bytes count, the others as something that needs no escape. */
+static uint64_t first_of(uint64_t x, size_t n)
+{
+    bool low_first = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+    return n >= 8 ? x : low_first ? x | ~UINT64_C(0) << 8 * n : x | ~UINT64_C(0) >> 8 * n;
+}
+
+/* A label eight bytes at a time, as long as nothing needs an escape; how many of its bytes that were. `beyond`: bytes behind
+ * the label that may be read. What is written behind its end is to be overwritten. */
+static size_t put_words(uint8_t *out, size_t room, struct bytes label, size_t beyond)
+{
+    size_t i = 0;
+    for (; i < label.len && i + 8 <= label.len + beyond && i + 8 <= room; i += 8) {
+        uint64_t x;
+        memcpy(&x, label.ptr + i, 8);
+        if (has_escaped8(first_of(x, label.len - i)))
+            break;
+        x = name_lower8(x);
+        memcpy(out + i, &x, 8);
+    }
+    return i < label.len ? i : label.len;
+}
+
 /* One label of a name behind what k holds, lower-cased and escaped, with its end. buf always has room: the longest name
  * is 254 bytes before its final 0, each at most doubled. */
-static uint16_t put_label(uint8_t *buf, uint16_t at, struct bytes label)
+static uint16_t put_label(struct rrkey *k, uint16_t at, struct bytes label, size_t beyond)
 {
-    for (size_t i = 0; i < label.len; i++) {
+    uint8_t *buf = k->buf;
+    size_t whole = put_words(buf + at, sizeof k->buf - at, label, beyond);
+    at = (uint16_t)(at + whole);
+    for (size_t i = whole; i < label.len; i++) {
         uint8_t c = name_lower_byte(label.ptr[i]);
         if (c <= 1) {
             buf[at++] = 1;
@@ -23,21 +56,22 @@ static uint16_t put_label(uint8_t *buf, uint16_t at, struct bytes label)
 MUST_USE enum err rrkey_of_name(struct bytes name, struct rrkey *k)
 {
     struct rd r = rd_over(name);
-    struct bytes label[NAME_LABELS_MAX], whole;
+    uint8_t label_at[NAME_LABELS_MAX];
+    struct bytes whole;
     unsigned n = 0;
     enum err err = name_read(&r, &whole);
     if (err != OK)
         return err;
     if (!rd_done(&r))
         return ERR_BAD;
-    r = rd_over(name);
-    while ((label[n] = rd_take(&r, rd_u8(&r))).len > 0)
-        if (++n == NAME_LABELS_MAX)
-            break;
+    for (size_t at = 0; whole.ptr[at] != 0; at += 1u + whole.ptr[at])
+        label_at[n++] = (uint8_t)at;            /* at most 127 fit into a name */
     k->labels = (uint8_t)n;
     k->at[0] = 0;
-    for (unsigned i = 0; i < n; i++)
-        k->at[i + 1] = put_label(k->buf, k->at[i], label[n - 1 - i]);
+    for (unsigned i = 0; i < n; i++) {
+        size_t at = label_at[n - 1 - i] + 1u, len = whole.ptr[at - 1];
+        k->at[i + 1] = put_label(k, k->at[i], bytes_of(whole.ptr + at, len), whole.len - at - len);
+    }
     return OK;
 }
 
@@ -263,4 +297,44 @@ size_t rrkey_owner_len(struct bytes key)
         at = (size_t)(end - key.ptr) + 1;
     }
     return at + 3 <= key.len ? at + 1 : 0;      /* terminator and a slot are there */
+}
+
+/* One label of an owner part from its byte `at` on; where the next one begins, 0: it is none. */
+static size_t read_label(struct bytes owner, size_t at, uint8_t label[LABEL_MAX_LEN], size_t *len)
+{
+    const uint8_t *end = memchr(owner.ptr + at, 0, owner.len - at);
+    size_t n = end != NULL ? (size_t)(end - owner.ptr) - at : 0;
+    if (n > 0 && n <= LABEL_MAX_LEN && memchr(owner.ptr + at, 1, n) == NULL) {      /* nothing is escaped */
+        memcpy(label, owner.ptr + at, n);
+        *len = n;
+        return at + n + 1;
+    }
+    n = 0;
+    for (; at < owner.len && owner.ptr[at] != 0; at++) {
+        uint8_t c = owner.ptr[at];
+        if (c == 1 && ++at < owner.len)
+            c = (uint8_t)(owner.ptr[at] - 1);
+        if (n == LABEL_MAX_LEN)
+            return 0;
+        label[n++] = c;
+    }
+    *len = n;
+    return at < owner.len ? at + 1 : 0;
+}
+
+size_t rrkey_owner_name(struct bytes owner, size_t from, uint8_t out[NAME_MAX_LEN])
+{
+    uint8_t wire[NAME_MAX_LEN], label[LABEL_MAX_LEN];
+    size_t at = NAME_MAX_LEN - 1, n;            /* a name's final 0 stands behind it */
+    while (from < owner.len && owner.ptr[from] != 0) {
+        from = read_label(owner, from, label, &n);
+        if (from == 0 || n + 1 > at)
+            return 0;
+        at -= n + 1;
+        wire[at] = (uint8_t)n;
+        memcpy(wire + at + 1, label, n);
+    }
+    n = NAME_MAX_LEN - 1 - at;
+    memcpy(out, wire + at, n);
+    return n;
 }

@@ -66,6 +66,10 @@ size_t rrkey_owner_len(struct bytes key);
 /* The same, with the labels of that owner and those that it shares with k; in one look, which skips what is shared. */
 size_t rrkey_beside(const struct rrkey *k, struct bytes key, unsigned *labels, unsigned *common);
 
+/* The labels of an owner part (labels and terminator) behind its first `from` bytes, which are whole labels, in the order of a
+ * name; how many bytes. For keys of the store, on the query path. 0: there are none, or they make no name. */
+size_t rrkey_owner_name(struct bytes owner, size_t from, uint8_t out[NAME_MAX_LEN]);
+
 /* NSEC3's first label, lower case, of a hash (RFC 5155 section 3.3); and back, from its 32 digits. false: they are none. */
 void nsec3_label(const uint8_t hash[NSEC3_HASH_LEN], uint8_t out[NSEC3_LABEL_LEN]);
 bool nsec3_label_read(struct bytes digits, uint8_t hash[NSEC3_HASH_LEN]);

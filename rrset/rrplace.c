@@ -186,12 +186,24 @@ static enum err place_rewritten(const struct place *p, unsigned count, unsigned 
     return rd_done(&r) ? OK : ERR_BAD;
 }
 
+/* One RR without names in it, as most signatures and NSEC are: only its owner moves. */
+static bool is_single(struct bytes wire, unsigned count)
+{
+    return count == 1 && wire.len >= RR_FIXED && wire.ptr[0] == WIRE_OWNER_POINTER >> 8 && wire.ptr[1] == (WIRE_OWNER_POINTER & 0xff)
+        && (size_t)(wire.ptr[10] << 8 | wire.ptr[11]) == wire.len - RR_FIXED;
+}
+
 static enum err place_moved(const struct place *p, unsigned count)
 {
     unsigned skip, names;
     bool named = rrtype_compresses(wire_type(p->wire), &skip, &names);
     if (!named && p->owner_at == WIRE_OWNER_AT) {
         wr_bytes(p->out, p->wire);
+        return OK;
+    }
+    if (!named && p->owner_at <= POINTER_MAX && is_single(p->wire, count)) {
+        wr_bytes(p->out, p->wire);
+        wr_patch_u16(p->out, p->start, (uint16_t)(0xc000 | p->owner_at));
         return OK;
     }
     if (p->owner_at <= POINTER_MAX && (!named || (in_one_piece(p) && p->start + p->wire.len <= POINTER_MAX + 1u)))
@@ -218,4 +230,77 @@ MUST_USE enum err rrset_place(struct wr *out, struct bytes wire, unsigned count,
         out->full = false;
     }
     return err;
+}
+
+/* --- by a plan ------------------------------------------------------------------------------------------------------ */
+static bool plan_pointer(struct rr_plan *plan, size_t at, size_t target)
+{
+    if (plan->n == RR_PLAN_MAX || at > UINT16_MAX)
+        return false;
+    plan->at[plan->n] = (uint16_t)at;
+    plan->target[plan->n++] = (uint16_t)target;
+    return true;
+}
+
+static bool plan_name(struct rr_plan *plan, struct bytes wire, struct rd *r)
+{
+    size_t name_at = (size_t)(r->p - wire.ptr);
+    for (;;) {
+        size_t at = (size_t)(r->p - wire.ptr), label = rd_u8(r);
+        if (label >= 0xc0) {
+            size_t target = (label & 0x3f) << 8 | rd_u8(r);
+            bool own = target >= plan->base;
+            return !r->bad && target >= WIRE_OWNER_AT && (own ? target - plan->base < name_at : target < plan->base - 4u)
+                && plan_pointer(plan, at, target);
+        }
+        (void)rd_take(r, label);
+        if (r->bad || label > LABEL_MAX_LEN)
+            return false;
+        if (label == 0)
+            return true;
+    }
+}
+
+static bool plan_rrs(struct rr_plan *plan, struct bytes wire, unsigned count)
+{
+    struct rd r = rd_over(wire);
+    unsigned skip, names;
+    uint16_t type = wire_type(wire);
+    bool named = rrtype_compresses(type, &skip, &names);
+    for (unsigned i = 0; i < count; i++) {
+        size_t at = (size_t)(r.p - wire.ptr);
+        struct wire_rr rr;
+        if (!wire_rr_read(&r, &rr) || rr.type != type || !plan_pointer(plan, at, WIRE_OWNER_AT))
+            return false;
+        struct rd rdata = rd_over(rr.rdata);
+        (void)rd_take(&rdata, named ? skip : 0);
+        for (unsigned k = 0; named && k < names; k++)
+            if (!plan_name(plan, wire, &rdata))
+                return false;
+    }
+    return rd_done(&r);
+}
+
+void rrset_plan(struct bytes wire, unsigned count, size_t owner_len, struct rr_plan *out)
+{
+    *out = (struct rr_plan){ .base = (uint16_t)wire_base(owner_len) };
+    if (!plan_rrs(out, wire, count))
+        out->n = 0;
+}
+
+MUST_USE enum err rrset_place_planned(struct wr *out, struct bytes wire, unsigned count, const struct rr_plan *plan,
+                                      const struct rr_place *where)
+{
+    size_t start = out->len;
+    if (plan->n == 0 || start + wire.len > POINTER_MAX || where->owner_at + where->owner_name.len > start)
+        return rrset_place(out, wire, count, where);
+    if (out->cap - start < wire.len)
+        return ERR_NOSPACE;
+    wr_bytes(out, wire);
+    for (unsigned i = 0; i < plan->n; i++) {
+        size_t target = plan->target[i];
+        target = target < plan->base ? target - WIRE_OWNER_AT + where->owner_at : target - plan->base + start;
+        wr_patch_u16(out, start + plan->at[i], (uint16_t)(0xc000 | target));
+    }
+    return OK;
 }

@@ -121,4 +121,12 @@ MUST_USE enum err rr_iter_next(struct rr_iter *it, uint8_t *buf, size_t cap, str
 struct rr_place { struct bytes owner_name; uint16_t owner_at, skew; };
 MUST_USE enum err rrset_place(struct wr *out, struct bytes wire, unsigned count, const struct rr_place *where);
 
+/* The same for an RRset that goes into many messages, whose pointers were looked up once: a copy and a few patches. */
+#define RR_PLAN_MAX 6
+struct rr_plan { unsigned n; uint16_t base, at[RR_PLAN_MAX], target[RR_PLAN_MAX]; };    /* n 0: it has no plan */
+void rrset_plan(struct bytes wire, unsigned count, size_t owner_len, struct rr_plan *out);
+/* where: skew 0, and its owner_name stands at owner_at in one piece. Does what rrset_place does. */
+MUST_USE enum err rrset_place_planned(struct wr *out, struct bytes wire, unsigned count, const struct rr_plan *plan,
+                                      const struct rr_place *where);
+
 #endif

@@ -2,23 +2,17 @@
 
 MUST_USE enum err name_read(struct rd *r, struct bytes *out)
 {
-    const uint8_t *start = r->p;
-    size_t len = 1;                             /* the final 0 */
-    for (;;) {
-        uint8_t label = rd_u8(r);
-        if (r->bad || label == 0)
-            break;
-        len += 1u + label;
-        if (label > LABEL_MAX_LEN || len > NAME_MAX_LEN) {
+    size_t at = 0, left = rd_left(r);
+    while (at < left && r->p[at] != 0) {
+        uint8_t label = r->p[at];
+        at += 1u + label;
+        if (label > LABEL_MAX_LEN || at >= NAME_MAX_LEN) {
             rd_fail(r);
-            break;
+            return rd_err(r);
         }
-        (void)rd_take(r, label);
     }
-    if (r->bad)
-        return rd_err(r);
-    *out = bytes_of(start, len);
-    return OK;
+    *out = rd_take(r, at + 1);                  /* with the final 0, which may be missing */
+    return r->bad ? rd_err(r) : OK;
 }
 
 MUST_USE enum err name_unpack(struct rd *r, struct bytes whole, struct name *out)
@@ -96,7 +90,15 @@ unsigned name_labels(struct bytes name)
 
 static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
+    size_t i = 0;
+    for (; i + 8 <= len; i += 8) {
+        uint64_t x, y;
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        if (x != y && name_lower8(x) != name_lower8(y))
+            return false;
+    }
+    for (; i < len; i++)
         if (name_lower_byte(a[i]) != name_lower_byte(b[i]))
             return false;
     return true;

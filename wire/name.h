@@ -25,6 +25,13 @@ MUST_USE enum err name_unpack(struct rd *r, struct bytes whole, struct name *out
 void name_lower(uint8_t *wire, size_t len);
 static inline uint8_t name_lower_byte(uint8_t c) { return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c; }
 bool name_is_lower(struct bytes name);
+/* The same for eight bytes at a time: a label's length is at most 63 and no letter. */
+static inline uint64_t name_lower8(uint64_t x)
+{
+    const uint64_t ones = 0x0101010101010101u, low = x & (0x7f * ones);
+    uint64_t upper = ((low + (0x80 - 'A') * ones) ^ (low + (0x7f - 'Z') * ones)) & ~x & (0x80 * ones);
+    return x | upper >> 2;
+}
 
 unsigned name_labels(struct bytes name);                            /* without the root: "." has 0 */
 bool name_equal(struct bytes a, struct bytes b);                    /* ignoring case */

@@ -7,6 +7,7 @@
 #include "tests/signed_zones.h"
 
 #include "dnsfront/cache.h"
+#include "dnsfront/known.h"
 
 #define MUST(what) do { if (!(what)) abort(); } while (0)
 
@@ -22,16 +23,21 @@ static void load_big(struct bed *b)
     bed_load(b, "big.", text);
 }
 
-/* A second answerer over the same view, which keeps answers. */
+/* A second answerer over the same view, which keeps answers and knows which names there are. */
 static struct answerer *answerer_with_cache(struct bed *b)
 {
     static const uint64_t secret[2] = { 1, 2 };
+    static const atomic_bool never;
+    struct view *view;
     struct answer_options o = { .nsid = "site", .version = "v", .counts = &b->counts, .cookies = &b->cookies };
     struct answerer *a;
     struct cache *c;
     BED(answerer_open(&a, b->view, &o));
     BED(cache_open(&c, (uint64_t)8 << 20, 1, secret));
     answerer_share(a, c, 0);
+    BED(view_open(b->store, &view, &b->fault));
+    BED(known_fill(cache_known(c), cache_changes(c), view, &never));
+    view_close(view);
     return a;
 }
 

@@ -554,6 +554,84 @@ static void known_names_grow(void **state)
     front_close(&f);
 }
 
+/* Names that are not there, again and again: nothing of them is kept. Names that a wildcard answers share one answer. */
+static void absent_names(void **state)
+{
+    static const struct { const char *why, *below; uint16_t type; unsigned absent, hits, stores; } floods[] = {
+        { "not there: told by the filter, the second time as well", "k.", TYPE_A, 40, 0, 0 },
+        { "a wildcard: one answer for all names, from the second question on", "w.k.", TYPE_A, 0, 39, 1 },
+        { "of each type", "w.k.", TYPE_TXT, 0, 39, 1 },
+        { "several labels deep too", "a.b.w.k.", TYPE_A, 0, 40, 0 },
+        { "a name in it follows the question's: each has its own", "mx.k.", TYPE_MX, 0, 20, 20 },
+        { "an alias leads on: each has its own", "alias.k.", TYPE_A, 0, 20, 20 },
+        { "no such type there: kept for each name", "w.k.", TYPE_AAAA, 0, 20, 20 },
+    };
+    struct front f;
+    (void)state;
+    front_open(&f, 4 << 20);
+    bed_load(&f.bed, "k.", "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nwww A 192.0.2.1\n*.w A 192.0.2.2\n*.w TXT t\n*.mx MX 1 mail.k.\n"
+                           "mail A 192.0.2.3\n*.alias CNAME www\n");
+    ask_name(&f, "www.k.", TYPE_A);
+    assert_int_equal(fill_now(&f), OK);
+    for (size_t i = 0; i < ROWS(floods); i++) {
+        struct answer_counters *n = &f.bed.counts;
+        uint64_t absent = stat_get(&n->absent), found = hits(&f), stores = stat_get(&n->cache_stores);
+        for (unsigned k = 0; k < 40; k++) {
+            char text[32];
+            (void)snprintf(text, sizeof text, "n%u.%s", k % 20, floods[i].below);
+            ask_name(&f, text, floods[i].type);
+        }
+        absent = stat_get(&n->absent) - absent;
+        stores = stat_get(&n->cache_stores) - stores;
+        if (absent != floods[i].absent || hits(&f) - found != floods[i].hits || stores != floods[i].stores)
+            fail_msg("%s: %llu absent, %llu hits, %llu stores", floods[i].why, (unsigned long long)absent,
+                     (unsigned long long)(hits(&f) - found), (unsigned long long)stores);
+    }
+    front_close(&f);
+}
+
+static void ask_signed(struct front *f, const char *text)
+{
+    struct name name;
+    bed_name(text, &name);
+    struct ask q = { .qname = name_bytes(&name), .qtype = TYPE_A, .qclass = CLASS_IN, .udp_size = 1232, .dnssec_ok = true };
+    bytes_free(bed_ask(&f->bed, &q));
+}
+
+/* A proof of NXDOMAIN: one descent for the name itself, none for the wildcard once its NSEC was sent, until the zone changes. */
+static void proofs_of_absent_names(void **state)
+{
+    static const char zone[] = "$TTL 300\n@ SOA ns h %u 2 3 4 5\n@ RRSIG SOA 13 1 300 20300101000000 20200101000000 1 k. AAAA\n"
+                               "@ NS ns\n@ NSEC ns NS SOA RRSIG NSEC\nns A 192.0.2.1\nns NSEC @ A RRSIG NSEC\n*.x A 192.0.2.4\n";
+    static const struct { const char *why, *name; bool commit; unsigned exact, proof; } prices[] = {
+        { "the first name: the wildcard's NSEC is looked for", "nz.k.", false, 1, 1 },
+        { "another name", "ny.k.", false, 1, 0 },
+        { "after a commit to the zone", "nx.k.", true, 1, 1 },
+        { "and then", "nw.k.", false, 1, 0 },
+    };
+    struct front f;
+    char text[sizeof zone + 16];
+    (void)state;
+    front_open(&f, 4 << 20);
+    (void)snprintf(text, sizeof text, zone, 1u);
+    bed_load(&f.bed, "k.", text);
+    ask_name(&f, "ns.k.", TYPE_A);
+    assert_int_equal(fill_now(&f), OK);
+    for (size_t i = 0; i < ROWS(prices); i++) {
+        const struct answer_counters *n = &f.bed.counts;
+        (void)snprintf(text, sizeof text, zone, 2 + (unsigned)i);
+        if (prices[i].commit)
+            bed_load(&f.bed, "k.", text);
+        uint64_t exact = stat_get(&n->descents[STEP_EXACT]), proof = stat_get(&n->descents[STEP_PROOF]);
+        ask_signed(&f, prices[i].name);
+        exact = stat_get(&n->descents[STEP_EXACT]) - exact;
+        proof = stat_get(&n->descents[STEP_PROOF]) - proof;
+        if (exact != prices[i].exact || proof != prices[i].proof)
+            fail_msg("%s: %llu exact, %llu proof", prices[i].why, (unsigned long long)exact, (unsigned long long)proof);
+    }
+    front_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -561,6 +639,7 @@ int main(void)
         cmocka_unit_test(headers_stay),     cmocka_unit_test(said_is_kept),                  cmocka_unit_test(full_cache_keeps_answering),
         cmocka_unit_test(room_counts),      cmocka_unit_test(commits_change_what_they_must),
         cmocka_unit_test(threads_share), cmocka_unit_test(known_names), cmocka_unit_test(known_names_grow),
+        cmocka_unit_test(absent_names), cmocka_unit_test(proofs_of_absent_names),
         cmocka_unit_test(referrals_with_do),
         cmocka_unit_test(names_that_are_not_there_wait), cmocka_unit_test(bare_enclosers_are_known),
     };

@@ -49,6 +49,12 @@ static void examples(void **state)
                 fail_msg("%s %u: other bytes", keys[i].name, keys[i].slot);
         }
         assert_int_equal(rrkey_name(want, &back, &slot), OK);
+        uint8_t labels[NAME_MAX_LEN];
+        if (slot == keys[i].slot && keys[i].apex == NULL) {     /* the owner's labels, taken straight from the key */
+            size_t len = rrkey_owner_name(bytes_of(want.ptr, rrkey_owner_len(want)), 0, labels);
+            assert_int_equal(len, back.len - 1);
+            assert_memory_equal(labels, back.wire, len);
+        }
         name_lower(name.wire, name.len);
         assert_true(bytes_equal(name_bytes(&name), name_bytes(&back)));
         assert_int_equal(slot, keys[i].slot);
