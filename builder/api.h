@@ -92,6 +92,7 @@ struct api_call {
     bool told;                          /* it was; the shell's */
     bool wait;                          /* then until the fleet has it, as changes says (its epoch and seq are the change's) */
     api_work_fn *work;                  /* API_WORK */
+    bool brief;                         /* API_WORK: a look at a row or two, done at once in the loop; cleared by it */
     bool slow;                          /* whole zones: in the other thread, so that short work does not wait for it */
     void *own;                          /* of those who made finish and work; in the arena */
     void (*drop)(struct api_call *c);   /* gives back what own has beside the arena; NULL: nothing */

@@ -322,6 +322,10 @@ static void go_on(struct asked *q, enum api_next next)
             api_fail(&q->call, 503, "there are no records here");
             break;
         }
+        if (q->call.brief) {
+            go_on(q, api_lanes_now(a->lanes, a->view, &q->call));
+            return;
+        }
         if (q->call.slow && a->sending->bytes > API_SENDING_MAX) {
             api_fail(&q->call, 503, "large replies are still being sent; ask again later");
             break;

@@ -3,7 +3,7 @@
  *     on_request ─► api_begin ─┬─► reply                                                 api_http.c, loop thread
  *                              ├─► kv_writer, changer, orders ─► done ─► finish ─► reply
  *                              ├─► parked ─► the fleet has it ─► reply                   api_wait.c, loop thread
- *                              └─► lanes ─► work ─► done ─► reply                        api_work.c, two threads */
+ *                              └─► lanes ─► work ─► done ─► reply                        api_work.c, two threads; brief work: the loop thread */
 #ifndef AZOTH_BUILDER_API_SHELL_H
 #define AZOTH_BUILDER_API_SHELL_H
 
@@ -62,6 +62,8 @@ struct api_lanes_options {
 MUST_USE enum err api_lanes_open(struct api_lanes **out, const struct api_lanes_options *o, struct fault *fault);
 /* Taken until done. */
 void api_lanes_put(struct api_lanes *l, struct asked *q);
+/* The call's brief work, here and now. v: of the calling thread; there is no journal. */
+enum api_next api_lanes_now(struct api_lanes *l, struct view *v, struct api_call *c);
 /* Those that wait are done with 503, and so are all that come later; what is at work is told to end. Waits for it. */
 void api_lanes_stop(struct api_lanes *l);
 void api_lanes_close(struct api_lanes *l);          /* NULL is fine */

@@ -27,19 +27,24 @@ struct api_lanes {
 };
 
 /* --- a thread -------------------------------------------------------------------------------------------------------- */
-static enum api_next run(struct lane *l, struct api_call *c)
+static enum api_next run(struct api_lanes *all, struct view *v, struct journal *journal, struct api_call *c)
 {
-    const struct api_work w = { .source = l->all->o.source, .store = l->all->o.store, .view = l->view, .journal = l->journal, .wishes = l->all->o.wishes,
-                                .board = l->all->o.board, .catalogs = l->all->o.catalogs,
-                                .now_s = clock_wall_s(), .stop = &l->all->stop };
-    enum err err = view_begin(l->view);
+    const struct api_work w = { .source = all->o.source, .store = all->o.store, .view = v, .journal = journal, .wishes = all->o.wishes,
+                                .board = all->o.board, .catalogs = all->o.catalogs, .now_s = clock_wall_s(), .stop = &all->stop };
+    enum err err = view_begin(v);
     if (err != OK) {
         api_fail(c, 500, "the store cannot be read");
         return API_REPLY;
     }
     enum api_next next = c->work(c, &w);
-    view_end(l->view);
+    view_end(v);
     return next;
+}
+
+enum api_next api_lanes_now(struct api_lanes *l, struct view *v, struct api_call *c)
+{
+    c->brief = false;
+    return run(l, v, NULL, c);
 }
 
 /* Waits, under the lock. A view that is idle holds the generation that it saw last: so it looks again once a second. */
@@ -74,7 +79,7 @@ static void *thread(void *arg)
     struct lane *l = arg;
     struct asked *q;
     while ((q = take(l)) != NULL) {
-        q->worked = run(l, &q->call);
+        q->worked = run(l->all, l->view, l->journal, &q->call);
         l->all->o.done(q);
     }
     return NULL;

@@ -19,6 +19,7 @@
 #define BUCKETS 256
 #define RCODES 17
 #define LOG_BURST 5
+#define SHORT_MAX 1024                 /* bytes of a reply without answers: header, question, OPT, and a TSIG of two names and a MAC */
 #define TRANSFER_THREADS 2             /* so that a large zone does not keep small ones waiting */
 
 /* An UPDATE whose change is being made. */
@@ -34,6 +35,8 @@ struct pending {
     uint64_t hash;
     struct pending *prev, *next;        /* of its bucket */
     struct pending *told;               /* the next one that was told */
+    bool datagram;                      /* it came as one; from.conn is our thread's to look at */
+    bool replied;                       /* by who told it */
 };
 
 struct desk {
@@ -52,6 +55,7 @@ struct desk {
     uint8_t bare[ANSWER_MAX];           /* a signed question without its TSIG */
     pthread_mutex_t lock;               /* of what follows */
     struct pending *told, **told_last;
+    bool rung;                          /* for some of them, which have no reply yet */
 };
 
 /* --- replies ------------------------------------------------------------------------------------------------------------ */
@@ -60,7 +64,7 @@ struct short_reply { uint16_t id, flags, rcode; struct bytes question; bool has_
 
 static size_t put_reply(const struct short_reply *r, struct seal *seal, uint8_t *out)
 {
-    struct wr w = wr_over(out, ANSWER_MAX);
+    struct wr w = wr_over(out, SHORT_MAX);
     wr_u16(&w, r->id);
     wr_u16(&w, (uint16_t)(DNS_QR | (r->flags & (DNS_OPCODE | DNS_RD | DNS_CD)) | (r->rcode & DNS_RCODE)));
     wr_u16(&w, r->question.len > 0);
@@ -265,6 +269,7 @@ static struct pending *pending_new(struct desk *k, struct bytes msg, const struc
         return NULL;
     p->desk = k;
     p->from = *from;
+    p->datagram = from->conn == NULL;
     p->hash = hash;
     arena_init(&p->arena);
     p->msg = arena_copy(&p->arena, msg);
@@ -277,19 +282,35 @@ static struct pending *pending_new(struct desk *k, struct bytes msg, const struc
     return p;
 }
 
-/* In the writing thread, or in ours when the changer ends. */
+/* The reply to a datagram whose change went well asks for one send: waking our thread takes longer. 0: it is our thread's. */
+static size_t reply_now(struct pending *p, struct asker *to, uint8_t *out)
+{
+    if (!p->datagram || update_rcode(&p->update, &p->change.result) != RCODE_NOERROR)
+        return 0;
+    *to = p->from;
+    return update_reply(&p->update, RCODE_NOERROR, &p->seal, out);
+}
+
+/* In the writing thread, or in ours when the changer ends. Sent last: by then the same message, asked again, is a new one. */
 static void on_told(void *arg, struct change *c)
 {
     struct pending *p = arg;
     struct desk *k = p->desk;
+    struct asker to;
+    uint8_t out[SHORT_MAX];
     uint64_t one = 1;
     (void)c;
+    size_t n = reply_now(p, &to, out);
+    p->replied = n > 0;
     (void)pthread_mutex_lock(&k->lock);
-    bool ring = k->told == NULL;
+    bool ring = n == 0 && !k->rung;
+    k->rung |= ring;
     p->told = NULL;
     *k->told_last = p;
     k->told_last = &p->told;
-    (void)pthread_mutex_unlock(&k->lock);
+    (void)pthread_mutex_unlock(&k->lock);           /* p may be gone */
+    if (n > 0)
+        k->o.reply(k->o.arg, &to, bytes_of(out, n));
     if (ring && write(k->o.bell_fd, &one, sizeof one) != (ssize_t)sizeof one)
         log_error("core.dns", "err=\"cannot wake the thread\"");
 }
@@ -441,32 +462,54 @@ static void tell_end(struct desk *k, const struct pending *p, uint16_t rcode)
                  r->complaints.errors_n > 0 ? r->complaints.errors[0].text : fault_text(&r->fault, r->err));
 }
 
-static void end(struct desk *k, struct pending *p, uint8_t *out)
+static void reply(struct desk *k, struct pending *p, uint16_t rcode, uint8_t *out)
 {
-    uint16_t rcode = update_rcode(&p->update, &p->change.result);
     tell_end(k, p, rcode);
-    count_update(k, rcode);
-    if (p->seal.present)
-        replays_end(k->replays, &p->seal.tsig, rcode);
-    unkeep(k, p);
     size_t n = update_reply(&p->update, rcode, &p->seal, out);
     if (p->from.fd >= 0 || p->from.conn != NULL)
         k->o.reply(k->o.arg, &p->from, bytes_of(out, n));
+}
+
+static void end(struct desk *k, struct pending *p, uint8_t *out)
+{
+    uint16_t rcode = update_rcode(&p->update, &p->change.result);
+    if (p->seal.present)
+        replays_end(k->replays, &p->seal.tsig, rcode);
+    unkeep(k, p);
+    count_update(k, rcode);
+    if (!p->replied)
+        reply(k, p, rcode, out);
     pending_free(p);
 }
 
-void desk_done(struct desk *k)
+/* all: also those without a reply, for which the bell rang. */
+static struct pending *take_told(struct desk *k, bool all)
 {
+    struct pending *p = NULL;
     (void)pthread_mutex_lock(&k->lock);
-    struct pending *p = k->told;
-    k->told = NULL;
-    k->told_last = &k->told;
+    if (all || !k->rung) {
+        p = k->told;
+        k->told = NULL;
+        k->told_last = &k->told;
+        k->rung = false;
+    }
     (void)pthread_mutex_unlock(&k->lock);
+    return p;
+}
+
+static void end_told(struct desk *k, bool all)
+{
+    struct pending *p = take_told(k, all);
     while (p != NULL) {
         struct pending *next = p->told;
         end(k, p, k->bare);
         p = next;
     }
+}
+
+void desk_done(struct desk *k)
+{
+    end_told(k, true);
     out_ready(&k->out, k->bare);
 }
 
@@ -483,6 +526,7 @@ unsigned desk_in_flight(const struct desk *k) { return (unsigned)stat_get(&k->in
 /* --- messages -------------------------------------------------------------------------------------------------------------- */
 void desk_begin(struct desk *k)
 {
+    end_told(k, false);
     k->viewing = view_begin(k->view) == OK;
 }
 

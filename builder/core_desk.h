@@ -43,7 +43,8 @@ struct desk_options {
     struct secondary *secondary;        /* hears of NOTIFY; the same thread's */
     struct desk_limit limit;
     int bell_fd;                        /* an eventfd: rings when there is something for desk_done */
-    void (*reply)(void *arg, const struct asker *to, struct bytes msg);     /* in desk_done */
+    /* In desk_done; where the change of a datagram went well in the thread that told it, or everybody would wait for ours to wake. */
+    void (*reply)(void *arg, const struct asker *to, struct bytes msg);
     /* x is for this connection, and has messages to be taken (transfers.h) and ended: in desk_take for the first time, in desk_done
      * when there are more. */
     void (*transfer)(void *arg, const struct asker *to, struct transfer *x);
@@ -53,7 +54,7 @@ MUST_USE enum err desk_open(struct desk **out, const struct desk_options *o, str
 /* Behind the changer's last word: nothing is in flight any more. NULL is fine. */
 void desk_close(struct desk *k);
 
-/* Messages are taken between these two, some at a time. */
+/* Messages are taken between these two, some at a time. desk_begin puts away what was told and has its reply. */
 void desk_begin(struct desk *k);
 void desk_end(struct desk *k);
 /* The reply's length; 0: none now. *taken: one comes later, through o->reply. out: room for ANSWER_MAX. */

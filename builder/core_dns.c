@@ -78,7 +78,7 @@ static void send_datagram(struct core_dns *d, const struct asker *to, struct byt
     if (m.msg_control != NULL)
         listen_reply_from(&m);
     if (sendmsg(to->fd, &m, MSG_DONTWAIT) < 0)
-        stat_add(&d->unsent, 1);                /* the client asks again */
+        (void)atomic_fetch_add(&d->unsent, 1);  /* the client asks again; two threads send */
 }
 
 /* Behind everything that may have made a NOTIFY due. */
@@ -154,7 +154,7 @@ static void send_notify(void *arg, const struct notify_target *to, struct bytes 
         if (sendto(d->sockets[i].udp_fd, msg.ptr, msg.len, MSG_DONTWAIT, is4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
                    is4 ? sizeof v4 : sizeof v6) >= 0)
             return;
-    stat_add(&d->unsent, 1);
+    (void)atomic_fetch_add(&d->unsent, 1);
 }
 
 static void notify_look(struct core_dns *d)

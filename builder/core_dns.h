@@ -32,7 +32,7 @@ MUST_USE enum err core_dns_open(struct core_dns **out, const struct core_dns_opt
 void core_dns_stop(struct core_dns *d);
 /* Behind changer_close, when all changes were told: their replies are sent. NULL is fine. */
 void core_dns_close(struct core_dns *d);
-/* Any thread: something was committed. */
+/* Any thread: something was committed that secondaries may be notified of. */
 void core_dns_changed(struct core_dns *d);
 void core_dns_metrics(const struct core_dns *d, struct stat_page *p);
 

@@ -1,6 +1,8 @@
 /* PowerDNS's API: which path and method leads where, who may, and how replies look. */
 #include "builder/pdns_parts.h"
 
+#include "builder/api_zones.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,7 +192,7 @@ enum api_next pdns_change(struct pdns *p, enum change_kind kind, change_plan_fn 
 }
 
 /* --- routes ---------------------------------------------------------------------------------------------------------- */
-enum { NOW = 1, SLOW = 2 };
+enum { NOW = 1, SLOW = 2, BRIEF = 4 };           /* BRIEF: with a small body; a journal is not there */
 struct route { const char *path; enum api_method method; pdns_fn *take; unsigned how; };
 
 #define SERVER "/v1/servers/localhost"
@@ -217,7 +219,7 @@ static const struct route routes[] = {
     { ZONES, API_POST, pdns_zones_post, SLOW },
     { ZONE, API_GET, pdns_zone_get, SLOW },
     { ZONE, API_PUT, pdns_zone_put, 0 },
-    { ZONE, API_PATCH, pdns_zone_patch, 0 },
+    { ZONE, API_PATCH, pdns_zone_patch, BRIEF },
     { ZONE, API_DELETE, pdns_zone_delete, 0 },
     { ZONE "/export", API_GET, pdns_zone_export, SLOW },
     { ZONE "/notify", API_PUT, pdns_zone_notify, 0 },
@@ -277,6 +279,7 @@ static enum api_next take(struct pdns *p, const struct route *r, const struct pa
     if ((r->how & NOW) != 0)
         return r->take(p, NULL);
     p->c->slow = (r->how & SLOW) != 0;
+    p->c->brief = (r->how & BRIEF) != 0 && p->body.len <= API_INLINE_MAX;
     return pdns_then(p, r->take);
 }
 

@@ -214,14 +214,21 @@ static enum err translated(void)
 struct control { struct nn_cmsghdr head; size_t len; uint8_t id[4]; uint8_t room[36]; };
 #define CONTROL_LEN (offsetof(struct control, room) + 4)        /* a multiple of 8 */
 
+uint64_t link_peers(const struct link *l)
+{
+    return nn_get_statistic(l->socket, NN_STAT_CURRENT_CONNECTIONS);
+}
+
 static uint64_t connections(const struct link *l)
 {
     return nn_get_statistic(l->socket, NN_STAT_ESTABLISHED_CONNECTIONS);
 }
 
-/* Not sent when there is no connection yet: link_recv tries again. */
+/* Not sent when there is no connection yet: link_recv tries again, also when the connection is another one by then. A request that
+ * finds none when we look, and one when nanomsg takes it, goes out on that one: counted before, it would be sent twice. */
 static void send_request(struct link *l)
 {
+    bool connected = link_peers(l) > 0;
     struct control c = { .head = { CONTROL_LEN, PROTO_SP, SP_HDR }, .len = sizeof c.id };
     struct nn_iovec body = { l->ask.request, l->ask.len };
     struct nn_msghdr msg = { &body, 1, &c, CONTROL_LEN };
@@ -230,6 +237,8 @@ static void send_request(struct link *l)
     l->ask.connection = connections(l);
     l->ask.tries++;
     l->ask.sent = nn_sendmsg(l->socket, &msg, NN_DONTWAIT) >= 0;
+    if (!connected)
+        l->ask.connection = connections(l);
 }
 
 static enum err ask(struct link *l, struct bytes msg)

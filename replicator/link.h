@@ -32,7 +32,9 @@ int link_fd(const struct link *l);                      /* -1 for LINK_PUB and L
 /* Copies. A LINK_REQ's new request replaces one that is still waiting for its reply; a LINK_REP answers the request
  * received last. ERR_AGAIN: dropped (nobody there, or the receiver is slow); a LINK_PUSH then keeps nothing either, and what
  * it handed to a connection that ends is lost with it. ERR_NET. */
-MUST_USE enum err link_send(struct link *l, struct bytes msg);
+MUST_USE enum err link_send(struct link *l, struct bytes msg);      /* LINK_PUB: any thread */
+/* How many are connected now. Any thread. */
+uint64_t link_peers(const struct link *l);
 /* A LINK_REQ's request waits for a connection that may be there any moment: link_recv within some 10 ms. */
 bool link_is_soon(const struct link *l);
 /* ERR_AGAIN: nothing waits. *out is borrowed until the next link_recv or link_close. */

@@ -21,8 +21,17 @@
 #define EPOCH_MS 1000                   /* our data is of an older epoch than the newest head: ask again */
 #define ROTTEN_MS 10000                 /* our data is rotten: ask again, or another upstream */
 #define QUEUE_BYTES_MAX ((size_t)8 << 20)
+#define PEERS_AT_ONCE 4                 /* subscribers that who posts sends to itself: for so few waking the loop costs more */
 
 struct post { struct signed_head head; uint8_t *record; size_t len; };
+/* What subscribers may know. */
+struct told {
+    bool has_head;
+    struct signed_head head;            /* the newest that may be told */
+    uint64_t head_epoch, head_seq;
+    uint64_t limit, limit_epoch;        /* records up to this seq, of that epoch, are served */
+    uint64_t nodes;                     /* of the fleet; 0: not known */
+};
 
 struct publisher {
     struct publisher_options o;
@@ -30,40 +39,36 @@ struct publisher {
     struct log_reader *reader;
     struct event *on_request, *on_post, *on_beat, *on_look, *on_more;
     int wake;                           /* eventfd: something was posted */
-    pthread_mutex_t lock;               /* of the queue */
+    pthread_mutex_t lock;               /* of what follows, and of who announces: in the order of the log */
+    struct told told;
+    uint8_t announcement[ANNOUNCE_MAX]; /* being written */
     struct post queue[PUBLISHER_QUEUE_MAX];
     size_t queue_n, queue_bytes;
+    bool handing;                       /* the loop is announcing what it took */
+                                        /* the loop's from here on */
     struct post taken[PUBLISHER_QUEUE_MAX];         /* the loop's: what it is announcing */
-    bool closing;
-    bool has_head;
-    struct signed_head head;            /* the newest that may be told */
-    uint64_t head_epoch, head_seq;
-    uint64_t nodes;                     /* of the fleet; 0: not known */
+    struct told seen;                   /* told, as it was when the request at hand came */
     bool rotten;                        /* the data: what was copied from it would be refused at its last byte */
-    uint64_t limit, limit_epoch;        /* records up to this seq, of that epoch, are served */
     uint64_t told_bare_epoch, told_bare_seq;    /* relay: a head that went out before its records could be served; seq 0: none */
     struct gate *gate;
-    uint8_t *out, *sealed;              /* REPLY_MAX, and SEAL_EXTRA more: message being written, and the same sealed */
+    uint8_t *out, *sealed;              /* REPLY_MAX, and SEAL_EXTRA more: reply being written, and the same sealed */
     uint8_t *record;                    /* RECORD_MAX */
     struct snapserve *snapshots;
     struct log_brake brake;
-    struct { uint64_t announced, dropped, beats, hello, records, keys, snapshots, unknown, failed, records_out, bytes_out; } n;
-    stat_count collapsed;               /* counted by who posts, under the lock */
+    struct { uint64_t unsent, beats, hello, records, keys, snapshots, unknown, failed, records_out, bytes_out; } n;
+    stat_count announced, dropped, collapsed, seq;     /* counted by who announces or posts */
 };
 
-/* --- announcing ----------------------------------------------------------------------------------------------------------- */
+/* --- announcing, under the lock --------------------------------------------------------------------------------------------- */
 static void send_announce(struct publisher *p, struct bytes msg)
 {
-    if (link_send(p->pub, msg) == OK)
-        p->n.announced++;
-    else
-        p->n.dropped++;
+    stat_add(link_send(p->pub, msg) == OK ? &p->announced : &p->dropped, 1);
 }
 
 static void announce(struct publisher *p, const struct signed_head *head, struct bytes record)
 {
-    struct wr w = wr_over(p->out, ANNOUNCE_MAX);
-    announce_put_nodes(&w, head, record, p->nodes);
+    struct wr w = wr_over(p->announcement, sizeof p->announcement);
+    announce_put_nodes(&w, head, record, p->told.nodes);
     if (!w.full)
         send_announce(p, wr_done(&w));
 }
@@ -71,33 +76,42 @@ static void announce(struct publisher *p, const struct signed_head *head, struct
 /* The newest head by (epoch, seq, time); false when this one is older. */
 static bool head_is_newest(struct publisher *p, const struct signed_head *sh)
 {
+    struct told *t = &p->told;
     struct head h, have;
-    struct rd rd = rd_over(bytes_of(sh->body, sh->len)), old = rd_over(bytes_of(p->head.body, p->head.len));
+    struct rd rd = rd_over(bytes_of(sh->body, sh->len)), old = rd_over(bytes_of(t->head.body, t->head.len));
     if (head_read(&rd, &h) != OK)
         return false;
-    if (p->has_head && head_read(&old, &have) == OK) {
+    if (t->has_head && head_read(&old, &have) == OK) {
         int order = head_compare(&h, &have);
         if (order < 0 || (order == 0 && h.time_ms < have.time_ms))
             return false;
     }
-    p->head = *sh;
-    p->has_head = true;
-    p->head_epoch = h.epoch;
-    p->head_seq = h.seq;
+    t->head = *sh;
+    t->has_head = true;
+    t->head_epoch = h.epoch;
+    t->head_seq = h.seq;
+    stat_set(&p->seq, h.seq);
     return true;
 }
 
 static void limit_is_head(struct publisher *p)
 {
-    p->limit = p->head_seq;
-    p->limit_epoch = p->head_epoch;
+    p->told.limit = p->told.head_seq;
+    p->told.limit_epoch = p->told.head_epoch;
 }
 
-void publisher_post(void *publisher, const struct signed_head *head, struct bytes record)
+static void announce_post(struct publisher *p, const struct signed_head *head, struct bytes record)
 {
-    struct publisher *p = publisher;
-    uint64_t one = 1;
-    pthread_mutex_lock(&p->lock);
+    bool newest = head_is_newest(p, head);
+    if (newest)
+        limit_is_head(p);
+    if (newest || record.len > 0)               /* a heartbeat may have told this head already, but not its record */
+        announce(p, head, record);
+}
+
+/* true: the loop must be woken for it. */
+static bool enqueue(struct publisher *p, const struct signed_head *head, struct bytes record)
+{
     if (p->queue_n == PUBLISHER_QUEUE_MAX || p->queue_bytes + record.len > QUEUE_BYTES_MAX) {
         for (size_t i = 0; i < p->queue_n; i++)
             free(p->queue[i].record);
@@ -111,8 +125,46 @@ void publisher_post(void *publisher, const struct signed_head *head, struct byte
         post->len = record.len;
         p->queue_bytes += record.len;
     }
+    return p->queue_n == 1;
+}
+
+static bool forward(struct publisher *p, struct bytes msg, const struct signed_head *head)
+{
+    if (!head_is_newest(p, head))
+        return false;
+    if (msg.len == 0)                           /* it came in a reply */
+        announce(p, head, (struct bytes){ 0 });
+    else
+        send_announce(p, msg);
+    return true;
+}
+
+static void reached(struct publisher *p, const struct signed_head *sh, const struct head *h)
+{
+    p->told.limit = h->seq;
+    p->told.limit_epoch = h->epoch;
+    if (!p->told.has_head)
+        (void)head_is_newest(p, sh);
+    if (p->told_bare_seq > 0 && (h->epoch > p->told_bare_epoch
+                                 || (h->epoch == p->told_bare_epoch && h->seq >= p->told_bare_seq))) {
+        p->told_bare_seq = 0;                   /* who asked for it in vain asks again */
+        announce(p, &p->told.head, (struct bytes){ 0 });
+    }
+}
+
+/* --- announcing ----------------------------------------------------------------------------------------------------------- */
+void publisher_post(void *publisher, const struct signed_head *head, struct bytes record)
+{
+    struct publisher *p = publisher;
+    uint64_t one = 1;
+    bool wake = false;
+    pthread_mutex_lock(&p->lock);
+    if (p->queue_n == 0 && !p->handing && link_peers(p->pub) <= PEERS_AT_ONCE)
+        announce_post(p, head, record);
+    else
+        wake = enqueue(p, head, record);
     pthread_mutex_unlock(&p->lock);
-    while (write(p->wake, &one, sizeof one) < 0 && errno == EINTR)
+    while (wake && write(p->wake, &one, sizeof one) < 0 && errno == EINTR)
         continue;
 }
 
@@ -122,6 +174,7 @@ static size_t queue_take(struct publisher *p)
     size_t n = p->queue_n;
     memcpy(p->taken, p->queue, n * sizeof *p->taken);
     p->queue_n = p->queue_bytes = 0;
+    p->handing = n > 0;
     pthread_mutex_unlock(&p->lock);
     return n;
 }
@@ -129,19 +182,17 @@ static size_t queue_take(struct publisher *p)
 static void on_post(evutil_socket_t fd, short what, void *arg)
 {
     struct publisher *p = arg;
-    static const uint64_t none;
-    uint64_t count = none;
+    uint64_t count;
     (void)what;
     if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
         log_warn("publish.wake", "err=\"%s\"", strerror(errno));
     size_t n = queue_take(p);
     for (size_t i = 0; i < n; i++) {
         const struct post *post = &p->taken[i];
-        bool newest = head_is_newest(p, &post->head);
-        if (newest)
-            limit_is_head(p);
-        if (newest || post->len > 0)                /* a heartbeat may have told this head already, but not its record */
-            announce(p, &post->head, bytes_of(post->record, post->len));
+        pthread_mutex_lock(&p->lock);
+        announce_post(p, &post->head, bytes_of(post->record, post->len));
+        p->handing = i + 1 < n;
+        pthread_mutex_unlock(&p->lock);
         free(post->record);
     }
 }
@@ -152,55 +203,54 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     struct signed_head head;
     (void)fd, (void)what;
     snapserve_tick(p->snapshots, clock_mono_ms());
-    if (p->o.beat == NULL || p->o.beat(p->o.beat_arg, &head) != OK || !head_is_newest(p, &head))
+    if (p->o.beat == NULL || p->o.beat(p->o.beat_arg, &head) != OK)
         return;
-    limit_is_head(p);
-    p->n.beats++;
-    announce(p, &head, (struct bytes){ 0 });
+    pthread_mutex_lock(&p->lock);
+    if (head_is_newest(p, &head)) {
+        limit_is_head(p);
+        p->n.beats++;
+        announce(p, &head, (struct bytes){ 0 });
+    }
+    pthread_mutex_unlock(&p->lock);
 }
 
 void publisher_forward(struct publisher *p, struct bytes msg, const struct signed_head *head)
 {
     struct announce a;
-    if (!head_is_newest(p, head))
+    pthread_mutex_lock(&p->lock);
+    bool went = forward(p, msg, head);
+    struct told t = p->told;
+    pthread_mutex_unlock(&p->lock);
+    if (!went)
         return;
-    if (msg.len == 0) {                             /* it came in a reply */
-        announce(p, head, (struct bytes){ 0 });
-    } else {
-        send_announce(p, msg);
-    }
     bool bare = msg.len == 0 || announce_read(msg, &a) != OK || a.record.len == 0;
-    if (p->head_seq > p->limit + (bare ? 0 : 1)) {
-        p->told_bare_epoch = p->head_epoch;
-        p->told_bare_seq = p->head_seq;
+    if (t.head_seq > t.limit + (bare ? 0 : 1)) {
+        p->told_bare_epoch = t.head_epoch;
+        p->told_bare_seq = t.head_seq;
     }
 }
 
 void publisher_reached(struct publisher *p, const struct signed_head *head)
 {
-    struct head h;
-    struct rd rd;
-    if (head == NULL) {
-        p->limit = 0;
-        return;
+    struct head h = { .seq = 0 };
+    if (head != NULL) {
+        struct rd rd = rd_over(bytes_of(head->body, head->len));
+        if (head_read(&rd, &h) != OK)
+            return;
     }
-    rd = rd_over(bytes_of(head->body, head->len));
-    if (head_read(&rd, &h) != OK)
-        return;
-    p->limit = h.seq;
-    p->limit_epoch = h.epoch;
-    if (!p->has_head)
-        (void)head_is_newest(p, head);
-    if (p->told_bare_seq > 0 && (h.epoch > p->told_bare_epoch
-                                 || (h.epoch == p->told_bare_epoch && h.seq >= p->told_bare_seq))) {
-        p->told_bare_seq = 0;                       /* who asked for it in vain asks again */
-        announce(p, &p->head, (struct bytes){ 0 });
-    }
+    pthread_mutex_lock(&p->lock);
+    if (head != NULL)
+        reached(p, head, &h);
+    else
+        p->told.limit = 0;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void publisher_fleet(struct publisher *p, uint64_t nodes)
 {
-    p->nodes = nodes;
+    pthread_mutex_lock(&p->lock);
+    p->told.nodes = nodes;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void publisher_rotten(struct publisher *p, bool rotten)
@@ -217,10 +267,10 @@ void publisher_nodes(struct publisher *p, struct nodes *nodes)
 static void served_range(struct publisher *p, uint64_t *first, uint64_t *last)
 {
     *first = *last = 0;
-    if (log_reader_range(p->reader, first, last) != OK || *first > p->limit)
+    if (log_reader_range(p->reader, first, last) != OK || *first > p->seen.limit)
         *first = *last = 0;
-    else if (*last > p->limit)
-        *last = p->limit;
+    else if (*last > p->seen.limit)
+        *last = p->seen.limit;
 }
 
 static void serve_hello(struct publisher *p, struct wr *w)
@@ -273,7 +323,7 @@ static void serve_records(struct publisher *p, const struct request *q, struct w
         reply_error_put(w, REPLY_STORE, "the log cannot be read", 0);
         return;
     }
-    reply_records_put(w, q->after, first, last, p->has_head ? &p->head : NULL, count);
+    reply_records_put(w, q->after, first, last, p->seen.has_head ? &p->seen.head : NULL, count);
     uint8_t *at = wr_room(w, body.len);
     if (at != NULL && body.len > 0)
         memmove(at, body.buf, body.len);
@@ -289,10 +339,10 @@ static void serve_snapshot(struct publisher *p, struct bytes node, const struct 
     served_range(p, &first, &last);
     if (p->rotten)
         reply_error_put(w, REPLY_LATER, "the data is damaged", ROTTEN_MS);
-    else if (p->has_head && p->head_epoch > p->limit_epoch)
+    else if (p->seen.has_head && p->seen.head_epoch > p->seen.limit_epoch)
         reply_error_put(w, REPLY_LATER, "data of the newest epoch is not here yet", EPOCH_MS);
     else
-        snapserve_answer(p->snapshots, node, q, first, p->limit, clock_mono_ms(), w);
+        snapserve_answer(p->snapshots, node, q, first, p->seen.limit, clock_mono_ms(), w);
     p->n.snapshots++;
 }
 
@@ -312,6 +362,9 @@ static void answer(struct publisher *p, struct bytes node, const struct request 
         reply_error_put(w, REPLY_STORE, "the log cannot be read", 0);
         return;
     }
+    pthread_mutex_lock(&p->lock);
+    p->seen = p->told;
+    pthread_mutex_unlock(&p->lock);
     switch (q->type) {
     case MESSAGE_HELLO:    serve_hello(p, w); break;
     case MESSAGE_RECORDS:  serve_records(p, q, w); break;
@@ -345,7 +398,7 @@ static size_t serve(struct publisher *p, struct bytes msg)
             sodium_memzero(plain.buf, plain.len);
     }
     if (link_send(p->rep, wr_done(out)) != OK)
-        p->n.dropped++;                             /* whoever asked is gone, or asks again */
+        p->n.unsent++;                              /* whoever asked is gone, or asks again */
     return out->len;
 }
 
@@ -466,8 +519,8 @@ void publisher_metrics(const struct publisher *p, struct stat_page *page)
 {
     static const char announced[] = "azoth_publish_announcements_total", requests[] = "azoth_publish_requests_total";
     stat_head(page, announced, "counter", "announcements sent or dropped");
-    stat_value(page, announced, "result=\"sent\"", p->n.announced);
-    stat_value(page, announced, "result=\"dropped\"", p->n.dropped);
+    stat_value(page, announced, "result=\"sent\"", stat_get(&p->announced));
+    stat_value(page, announced, "result=\"dropped\"", stat_get(&p->dropped) + p->n.unsent);
     stat_value(page, announced, "result=\"collapsed\"", stat_get(&p->collapsed));
     stat_head(page, "azoth_publish_heartbeats_total", "counter", "heads signed anew without a change");
     stat_value(page, "azoth_publish_heartbeats_total", NULL, p->n.beats);
@@ -483,7 +536,7 @@ void publisher_metrics(const struct publisher *p, struct stat_page *page)
     stat_head(page, "azoth_publish_bytes_total", "counter", "bytes of log records served");
     stat_value(page, "azoth_publish_bytes_total", NULL, p->n.bytes_out);
     stat_head(page, "azoth_publish_seq", "gauge", "seq of the newest head announced");
-    stat_value(page, "azoth_publish_seq", NULL, p->head_seq);
+    stat_value(page, "azoth_publish_seq", NULL, stat_get(&p->seq));
     gate_metrics(p->gate, page);
     snapserve_metrics(p->snapshots, page);
 }

@@ -1,6 +1,7 @@
 /* The publisher: announces heads (PUB) and serves the log and snapshots (REP) to subscribers. The same code on a core and on a relay.
  *
- *     core    committing thread: commit_run ─► publisher_post ─┐ queue, eventfd
+ *     core    committing thread: commit_run ─► publisher_post ─┬─► PUB announce
+ *                                                              │ many subscribers: queue, eventfd
  *             loop thread:       once a second: beat ──────────┴─► PUB announce        REP ◄─ requests: log reader
  *     relay   loop thread:       publisher_forward (the upstream's announce bytes), publisher_reached (our log has it)
  *
@@ -50,7 +51,7 @@ MUST_USE enum err publisher_open(struct publisher **out, const struct publisher_
 void publisher_close(struct publisher *p);                      /* NULL is fine */
 
 /* A commit_told_fn: announce this head, and the record when it is not empty. Any thread; copies; never blocks on the
- * network. `publisher` is the struct publisher. */
+ * network. To a few subscribers it goes at once, from here: waking the loop takes longer. `publisher` is the struct publisher. */
 void publisher_post(void *publisher, const struct signed_head *head, struct bytes record);
 
 /* --- relay, loop thread only ------------------------------------------------------------------------------------ */

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <dlfcn.h>
+#include <nanomsg/nn.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -182,6 +184,38 @@ static void request_and_reply(void **state)
     link_close(NULL);
 }
 
+/* The asker loses the processor between looking at its connections and sending, and gets it back with a connection that was not
+ * there when it looked: the request goes out on that one, once. nn_sendmsg here stands before nanomsg's own. */
+static bool hold_until_connected;
+int nn_sendmsg(int s, const struct nn_msghdr *msg, int flags)
+{
+    union { void *object; int (*function)(int, const struct nn_msghdr *, int); } nanomsg = { dlsym(RTLD_NEXT, "nn_sendmsg") };
+    for (int left = 1000; hold_until_connected && left > 0 && nn_get_statistic(s, NN_STAT_CURRENT_CONNECTIONS) == 0; left--)
+        poll(NULL, 0, 20);
+    return nanomsg.function(s, msg, flags);
+}
+
+static void asked_once(void **state)
+{
+    char address[64];
+    struct bytes got;
+    (void)state;
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", free_port());
+    struct link *req = open_ok(LINK_REQ, address);
+    assert_int_equal(link_send(req, bytes_of_text("one")), OK);         /* nobody is there yet */
+    struct link *rep = open_ok(LINK_REP, address);
+    hold_until_connected = true;
+    assert_int_equal(link_recv(req, &got), ERR_AGAIN);
+    hold_until_connected = false;
+    assert_true(serve(rep, req, &got, 5000) && bytes_equal(got, bytes_of_text("one")));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(link_recv(req, &got), ERR_AGAIN);
+    assert_int_equal(link_send(req, bytes_of_text("two")), OK);
+    assert_true(serve(rep, req, &got, 5000) && bytes_equal(got, bytes_of_text("two")));     /* not "one" again */
+    link_close(req);
+    link_close(rep);
+}
+
 /* Replies that nobody waits for any more: to a question that was replaced, or twice. The asker may be closed with them. */
 static void late_replies(void **state)
 {
@@ -271,7 +305,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_that_work), cmocka_unit_test(files_stay), cmocka_unit_test(wrong_addresses), cmocka_unit_test(address_in_use),
-        cmocka_unit_test(opened_again_and_again), cmocka_unit_test(request_and_reply), cmocka_unit_test(late_replies), cmocka_unit_test(sizes_are_bounded),
+        cmocka_unit_test(opened_again_and_again), cmocka_unit_test(request_and_reply), cmocka_unit_test(asked_once),
+        cmocka_unit_test(late_replies), cmocka_unit_test(sizes_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -521,6 +521,70 @@ static void posts_from_another_thread(void **state)
     bed_close(&b);
 }
 
+/* The seq that a subscriber hears of while the loop sleeps; 0: nothing in that time. */
+static uint64_t heard_asleep(struct link *l, uint64_t wait_ms)
+{
+    uint64_t end = clock_mono_ms() + wait_ms;
+    struct bytes msg;
+    struct announce a;
+    struct head h;
+    while (link_recv(l, &msg) != OK) {
+        if (clock_mono_ms() >= end)
+            return 0;
+        usleep(500);
+    }
+    assert_int_equal(announce_read(msg, &a), OK);
+    struct rd rd = rd_over(bytes_of(a.head.body, a.head.len));
+    assert_int_equal(head_read(&rd, &h), OK);
+    return h.seq;
+}
+static void few_hear_it_from_who_commits(void **state)
+{
+    struct bed b;
+    size_t record;
+    uint64_t seq;
+    (void)state;
+    bed_open(&b);
+    put(&b, 1);
+    heard(&b, 5000, &record);                   /* connected */
+    put(&b, 2);
+    while ((seq = heard_asleep(b.sub, 5000)) == 1)
+        continue;
+    assert_int_equal(seq, 2);
+    bed_close(&b);
+}
+
+/* Who commits does not send to hundreds: the loop does, all of it, in the order of the log, also what comes meanwhile. */
+static void many_hear_it_from_the_loop(void **state)
+{
+    enum { MORE = 7 };
+    struct bed b;
+    struct link *more[MORE];
+    struct bytes msg;
+    size_t record;
+    (void)state;
+    bed_open(&b);
+    put(&b, 1);
+    heard(&b, 5000, &record);
+    for (unsigned i = 0; i < MORE; i++)
+        assert_int_equal(link_open(&more[i], LINK_SUB, b.publish, &b.fault), OK);
+    for (unsigned i = 0; i < MORE; i++)
+        assert_true(receive(&b, more[i], &msg, 10000));         /* a heartbeat: connected */
+    while (link_recv(b.sub, &msg) == OK)
+        continue;
+    put(&b, 2);
+    put(&b, 3);
+    assert_int_equal(heard_asleep(b.sub, 50), 0);
+    for (uint64_t want = 2; want <= 3;) {
+        struct head h = heard(&b, 5000, &record);
+        assert_true(record == 0 || h.seq == want);
+        want += record > 0;
+    }
+    for (unsigned i = 0; i < MORE; i++)
+        link_close(more[i]);
+    bed_close(&b);
+}
+
 /* A heartbeat comes although the committing thread is in the middle of a transaction. */
 static void *hold_open(void *arg)
 {
@@ -559,6 +623,7 @@ int main(void)
         cmocka_unit_test(serves_nothing_untold), cmocka_unit_test(serves_snapshots),
         cmocka_unit_test(serves_with_an_empty_log), cmocka_unit_test(hands_out_no_old_epoch), cmocka_unit_test(peers_that_never_read), cmocka_unit_test(posts_from_another_thread),
         cmocka_unit_test(beats_while_a_commit_is_busy),
+        cmocka_unit_test(few_hear_it_from_who_commits), cmocka_unit_test(many_hear_it_from_the_loop),
     };
     if (sodium_init() < 0)
         return 1;
