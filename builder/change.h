@@ -114,6 +114,8 @@ void changer_stop(struct changer *ch);
 void changer_close(struct changer *ch);             /* after queue_close; NULL is fine */
 /* In the writing thread, behind a new generation of the store: lets go of the old one. */
 void changer_upkeep(struct changer *ch);
+/* In the writing thread, while it commits: edits alone, of zones that notify nobody. NULL is fine. */
+bool changer_is_quiet(const struct changer *ch);
 /* Events that the store does not have yet; the age of the oldest. Any thread. */
 struct changer_lag { uint64_t events, oldest_ms; };
 struct changer_lag changer_lag(const struct changer *ch);

@@ -534,6 +534,7 @@ MUST_USE enum err changer_open(struct changer **out, const struct changer_option
     }
     if (changer_catch_up(o, &late) != OK)
         log_warn("changes.unsettled", "err=%s next=\"tried again\"", log_quote(why, sizeof why, late.text));
+    commit_on_filled(o->committer, changer_checkpoint_soon, ch);
     *out = ch;
     changer_wake(ch);
     return OK;
@@ -544,6 +545,8 @@ void changer_upkeep(struct changer *ch)
     if (view_is_stale(ch->view) && view_begin(ch->view) == OK)
         view_end(ch->view);
 }
+
+bool changer_is_quiet(const struct changer *ch) { return ch != NULL && ch->quiet; }
 
 void changer_put(struct changer *ch, struct change *c)
 {
@@ -577,6 +580,7 @@ void changer_close(struct changer *ch)
         return;
     if (ch->full != NULL)
         changer_stop(ch);
+    commit_on_filled(ch->o.committer, NULL, NULL);
     full_close(ch->full);
     changer_again_drop(ch);
     for (size_t i = 0; i < LANES; i++)

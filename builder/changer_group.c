@@ -336,6 +336,14 @@ static enum err end_ahead(struct group *g, enum err err)
     return OK;
 }
 
+static bool notifies(const struct group *g)
+{
+    for (size_t i = 0; i < g->parts; i++)
+        if (g->part[i].draft != NULL && draft_settings(g->part[i].draft)->notify.n > 0)
+            return true;
+    return false;
+}
+
 static enum err commit_both(struct group *g)
 {
     struct bytes kept;
@@ -433,7 +441,11 @@ static enum err group_work(struct group *g)
     end_view(g);
     count_build(g->ch, clock_mono_us() - began_us, g->n);
     bool built = err == OK;
-    if (built && (err = commit_both(g)) == OK)
+    g->ch->quiet = built && !notifies(g);
+    if (built)
+        err = commit_both(g);
+    g->ch->quiet = false;
+    if (err == OK)
         return OK;
     commit_drop(g->ch->o.committer);
     if (!built || !source_is_broken(g->ch->o.source))

@@ -6,6 +6,7 @@
  *     changer_state.c  secondaries that expire
  *     changer_stats.c  metrics
  *     changer_start.c  what the outbox still has: at the start, and behind a failure between source and store
+ *     changer_ahead.c  the records' share in what goes ahead of the log
  *
  *     waiting ─► lanes, one per zone, in order of arrival ─► a group: the next of many lanes ─► group_run
  *                     └► a whole zone's turn: full_put; the lane is held until full.h says that the zone is idle */
@@ -61,12 +62,14 @@ struct changer {
     bool unsettled;                             /* the outbox may hold what the store does not have */
     atomic_bool whole_unknown;                  /* so does a whole zone: any thread says so */
     bool started;
+    bool quiet;                                 /* what is being committed: changer_is_quiet */
     bool mark_due;                              /* it is not in the source yet */
     struct { size_t waiting; struct name last; bool more, failed; } rebuild;   /* of all zones, some at a time; last: of those that stand in their lanes */
     struct change *again;                       /* rebuilds that the machine failed: tried anew now and then, and before an edit */
     bool again_waits;                           /* a job */
     bool sweep;                                 /* there may be rows of zones that are gone */
     bool tidy_waits;                            /* a job */
+    bool checkpoint_waits, checkpoint_failed;   /* a job; the newest one did */
     struct changer_stats stats;
     pthread_mutex_t work;                       /* recursive: full.h may call back at once */
     pthread_mutex_t lock;                       /* of what follows */
@@ -112,14 +115,19 @@ bool group_shares(const struct change *a, const struct change *b);
 /* A CHANGE_STATE, in a flush of its own. */
 void changer_state(struct changer *ch, struct change *c);
 
+/* --- changer_ahead.c -------------------------------------------------------------------------------------------------- */
+/* The source gets what the log holds of changes and it lacks (source_again): at the start, before anybody writes to it, and behind a
+ * failure. */
+MUST_USE enum err changer_catch_up(const struct changer_options *o, struct fault *fault);
+/* In the writing thread, behind a commit: a job that settles source, log and data, so that the room of what went ahead of the log is
+ * free again. */
+void changer_checkpoint_soon(void *changer);
+
 /* --- changer_start.c -------------------------------------------------------------------------------------------------- */
 /* Rebuilds that failed stand in their lanes anew, before all else; of one zone only (empty: of all). */
 void changer_again(struct changer *ch, struct bytes apex);
 /* None of them is tried any more. */
 void changer_again_drop(struct changer *ch);
-/* The source gets what the log holds of changes and it lacks (source_again): at the start, before anybody writes to it, and behind a
- * failure. */
-MUST_USE enum err changer_catch_up(const struct changer_options *o, struct fault *fault);
 /* Makes the store say what the outbox asks for. OK: it does, or whole zones stand in their lanes that will. */
 MUST_USE enum err changer_settle(struct changer *ch, struct fault *fault);
 /* The same for all zones with rows, where the store is not behind the source's newest change. */

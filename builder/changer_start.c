@@ -354,30 +354,6 @@ static enum err replay_events(struct replay *r)
     return err;
 }
 
-static enum err catch_up_one(const struct changer_options *o, bool newer, struct fault *fault)
-{
-    char why[FAULT_TEXT_MAX + 64];
-    struct bytes kept;
-    enum err err = log_extra(o->store, newer, &kept, fault);
-    if (err != OK)
-        return err == ERR_NOTFOUND ? OK : err;
-    err = source_again(o->source, kept, fault);
-    free((void *)(uintptr_t)kept.ptr);
-    if (err != ERR_GAP && err != ERR_BAD)
-        return err;
-    log_error("changes.again", "err=%s next=\"records stay as they are\"", log_quote(why, sizeof why, fault_text(fault, err)));
-    return OK;
-}
-
-MUST_USE enum err changer_catch_up(const struct changer_options *o, struct fault *fault)
-{
-    enum err err = catch_up_one(o, false, fault);
-    if (err == OK)
-        err = catch_up_one(o, true, fault);
-    source_bar(o->source, err != OK);
-    return err;
-}
-
 MUST_USE enum err changer_settle(struct changer *ch, struct fault *fault)
 {
     struct replay r = { .ch = ch, .fault = fault };

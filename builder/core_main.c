@@ -180,7 +180,8 @@ static void on_data(void *arg)
     struct core *c = arg;
     note_head(c, &c->told);
     core_upkeep_committed(c);
-    core_dns_changed(c->dns);
+    if (!changer_is_quiet(c->changer))
+        core_dns_changed(c->dns);
 }
 
 static void on_writer_ended(void *arg)
@@ -331,7 +332,7 @@ static enum err core_open(struct core *c, struct fault *fault)
 {
     const struct config *f = c->config;
     struct store_options so = { .dir = f->node.dir, .mode = STORE_CREATE, .role = STORE_CORE,
-                                .map_size = f->node.map_size };
+                                .map_size = f->node.map_size, .soft = true };
     const struct daemon_hooks hooks = { c, on_reload, on_drain, on_compact };
     enum err err;
     /* Signals first, they wait for the loop: a SIGHUP must not end a core that is still starting. */

@@ -83,7 +83,7 @@ MUST_USE enum err recordbook_open(struct source **out, const struct recordbook_o
     if (rb == NULL)
         return ERR_NOMEM;
     struct book_options bo = { .path = path, .tables = recordbook_tables, .tables_n = RECORDBOOK_TABLES, .map_size = o->map_size,
-                               .volatile_data = o->volatile_data, .secret = true, .read_only = o->read_only };
+                               .volatile_data = o->volatile_data, .boot_id = o->boot_id, .secret = true, .read_only = o->read_only };
     rb->base.calls = &calls;
     err = book_open(&rb->book, &bo, fault);
     if (err == OK)
@@ -180,12 +180,13 @@ static enum err rb_again(struct source *s, struct bytes kept, struct fault *faul
                         (unsigned long long)last);
     else if (number == last + 1 && (err = book_redo(t, bytes_of(r.p, rd_left(&r)), fault)) == OK) {
         atomic_fetch_add(&rb->version, 1);
-        return book_commit(t, fault);
+        return book_commit_soft(t, fault);
     }
     book_abort(t);
     return err;
 }
 
+static enum err rb_settle(struct source *s, struct fault *fault) { return book_settle(book_of(s)->book, fault); }
 static void rb_bar(struct source *s, bool on) { book_bar(book_of(s)->book, on); }
 
 static uint64_t rb_version(const struct source *s)
@@ -229,7 +230,7 @@ MUST_USE enum err rb_may_write(const struct book_source_txn *t, struct fault *fa
 
 static const struct source_calls calls = {
     .close = rb_close, .begin = rb_begin, .commit = rb_commit, .abort = rb_abort, .kept = rb_kept, .commit_soft = rb_commit_soft,
-    .again = rb_again, .bar = rb_bar, .version = rb_version, .figures = rb_figures,
+    .again = rb_again, .settle = rb_settle, .bar = rb_bar, .version = rb_version, .figures = rb_figures,
     .zone = rb_zone, .zone_next = rb_zone_next, .fresh_id = rb_fresh_id, .drop_id = rb_drop_id, .zone_put = rb_zone_put,
     .zone_del = rb_zone_del, .zone_count = rb_zone_count,
     .secondary = rb_secondary, .secondary_put = rb_secondary_put, .secondary_del = rb_secondary_del,
@@ -270,23 +271,23 @@ uint64_t recordbook_state(const struct source_txn *t)
     return book_txn_number(((const struct book_source_txn *)(const void *)t)->t);
 }
 
+struct lags { uint64_t last; bool found; };
+static enum err is_next(void *arg, struct bytes kept, struct fault *fault)
+{
+    struct lags *l = arg;
+    struct rd r = rd_over(kept);
+    (void)fault;
+    l->found |= rd_u64(&r) == l->last + 1 && !r.bad;
+    return OK;
+}
+
 MUST_USE enum err recordbook_lags(struct source_txn *t, struct store *log, bool *lags, struct fault *fault)
 {
-    uint64_t last;
-    enum err err = counter_get(txn_of(t)->t, COUNTER_KEPT, &last);
-    *lags = false;
-    for (unsigned newer = 0; newer < 2 && err == OK; newer++) {
-        struct bytes kept;
-        if ((err = log_extra(log, newer, &kept, fault)) == ERR_NOTFOUND) {
-            err = OK;
-            continue;
-        }
-        if (err != OK)
-            break;
-        struct rd r = rd_over(kept);
-        *lags |= rd_u64(&r) == last + 1 && !r.bad;
-        free((void *)(uintptr_t)kept.ptr);
-    }
+    struct lags l = { .found = false };
+    enum err err = counter_get(txn_of(t)->t, COUNTER_KEPT, &l.last);
+    if (err == OK)
+        err = log_extras(log, is_next, &l, fault);
+    *lags = l.found;
     return err;
 }
 

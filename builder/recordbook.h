@@ -11,6 +11,7 @@ struct recordbook_options {
     const char *dir;            /* of the node; DIR/records is made, for its user alone: it holds the secrets of keys */
     uint64_t map_size;          /* 0: 64 GiB; sparse */
     bool volatile_data;         /* tests: no sync at all */
+    const char *boot_id;        /* NULL: the kernel's; tests pass their own to play a crash of the machine */
     const char *folder;         /* NULL: RECORDBOOK_FOLDER; one that is being filled stands beside it */
     bool read_only;             /* beside the process that writes; writing transactions are ERR_NOTNOW */
 };
@@ -36,7 +37,7 @@ const char *recordbook_entry_text(unsigned table, struct bytes key, char *out, s
 /* The number of the state that t reads, and that of the newest one: equal as long as nobody committed. */
 uint64_t recordbook_state(const struct source_txn *t);
 uint64_t recordbook_newest(const struct source *s);
-/* Of what the log holds of the newest changes (store.h: log_extra) one is the next that t's state lacks. */
+/* Of what the log holds of the newest changes (store.h: log_extras) one is the next that t's state lacks. */
 struct store;
 MUST_USE enum err recordbook_lags(struct source_txn *t, struct store *log, bool *lags, struct fault *fault);
 

@@ -13,6 +13,7 @@ MUST_USE enum err source_commit(struct source_txn *t, struct fault *fault) { ret
 MUST_USE enum err source_kept(struct source_txn *t, struct bytes *out) { return t->calls->kept(t, out); }
 MUST_USE enum err source_commit_soft(struct source_txn *t, struct fault *fault) { return t->calls->commit_soft(t, fault); }
 MUST_USE enum err source_again(struct source *s, struct bytes kept, struct fault *fault) { return s->calls->again(s, kept, fault); }
+MUST_USE enum err source_settle(struct source *s, struct fault *fault) { return s->calls->settle(s, fault); }
 void source_bar(struct source *s, bool on) { s->calls->bar(s, on); }
 void source_abort(struct source_txn *t)
 {

@@ -33,16 +33,19 @@ MUST_USE enum err source_commit(struct source_txn *t, struct fault *fault);
 void source_abort(struct source_txn *t);                    /* NULL is fine; how a reading one ends */
 
 /* --- beside a log that is synced anyway: one flush for both -------------------------------------------------------------
- *     source_kept ─► bytes, into the log's commit ─► source_commit_soft       behind a crash: source_again with those bytes */
+ *     source_kept ─► bytes, into the log's flush ─► source_commit_soft ─► ... ─► source_settle: they are needed no more
+ *         └─ a crash of the machine: source_again with all of them, in order, then source_settle */
 /* What a SOURCE_WRITE_KEPT did, as bytes; the last call before its commit. Borrowed until it ends. Any error: this one has to be
  * committed by source_commit. */
 MUST_USE enum err source_kept(struct source_txn *t, struct bytes *out);
-/* As source_commit, but a crash of the machine may take it back, and of two that follow one another both: whoever holds the bytes of
- * the newest two can do them again. */
+/* As source_commit, but a crash of the machine may take it back, with all such commits since the newest source_commit or
+ * source_settle: whoever holds their bytes can do them again. */
 MUST_USE enum err source_commit_soft(struct source_txn *t, struct fault *fault);
-/* Does it again where it is the next that is missing; nothing where it is there. Durable when it returns. ERR_BAD: not such bytes.
- * ERR_GAP: they are of another past. */
+/* Does it again where it is the next that is missing, committed as by source_commit_soft; nothing where it is there. ERR_BAD: not
+ * such bytes. ERR_GAP: they are of another past. */
 MUST_USE enum err source_again(struct source *s, struct bytes kept, struct fault *fault);
+/* All that was committed is durable. An error: the source is broken. Any thread. */
+MUST_USE enum err source_settle(struct source *s, struct fault *fault);
 /* From now on (before source_abort of a transaction whose bytes may be in the log), or no more: only source_again writes; all else is
  * ERR_STORE. A source_commit_soft that fails does so itself. Any thread. */
 void source_bar(struct source *s, bool on);

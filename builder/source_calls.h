@@ -13,6 +13,7 @@ struct source_calls {
     enum err (*kept)(struct source_txn *t, struct bytes *out);
     enum err (*commit_soft)(struct source_txn *t, struct fault *fault);
     enum err (*again)(struct source *s, struct bytes kept, struct fault *fault);
+    enum err (*settle)(struct source *s, struct fault *fault);
     void (*bar)(struct source *s, bool on);
     uint64_t (*version)(const struct source *s);
     enum err (*figures)(struct source *s, struct source_figures *out);

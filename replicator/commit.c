@@ -208,6 +208,22 @@ void commit_on_data(struct committer *c, void (*fn)(void *arg), void *arg)
     c->on_data_arg = arg;
 }
 
+void commit_on_filled(struct committer *c, void (*fn)(void *arg), void *arg)
+{
+    c->on_filled = fn;
+    c->on_filled_arg = arg;
+}
+
+enum err commit_checkpoint(struct committer *c, struct fault *fault)
+{
+    if (c->dirty || c->txn != NULL || c->log != NULL)
+        return fault_set(fault, ERR_NOTNOW, "a change is on its way");
+    enum err err = store_settle(c->store, fault);
+    if (err == OK)
+        log_ahead_anew(c->store);
+    return err;
+}
+
 enum err commit_open_keys(struct committer **out, struct store *s, const struct node_key *key, struct keyring *keys,
                           commit_told_fn *told, void *told_arg, struct fault *fault)
 {
@@ -251,6 +267,7 @@ void commit_drop_staged(struct committer *c)
 {
     if (c->signing != NULL)
         signing_drop(c->signing);
+    c->dirty |= c->ahead && c->log != NULL;     /* it is true, but the log has not got it */
     store_abort(c->txn);
     log_abort(c->log);
     c->txn = NULL;
@@ -388,6 +405,8 @@ enum err commit_flush(struct committer *c, struct fault *fault)
     commit_drop_staged(c);
     if (c->on_data != NULL)
         c->on_data(c->on_data_arg);
+    if (c->on_filled != NULL && log_ahead_filled(c->store))
+        c->on_filled(c->on_filled_arg);
     return OK;
 }
 

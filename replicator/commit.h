@@ -6,10 +6,10 @@
  * Lives in one thread (the store's writing thread). commit_open replays what the log has complete and the data has not,
  * and cuts an unfinished transaction off the log's tail; so does commit_run after a failure between the two commits.
  *
- * What the log has, or what is safe ahead of it (store.h: log_ahead), is true: it is synced, and the rest follows, at the next start
- * if need be. So a small transaction is told while log and data are still on their way to the disk. A large one is told behind the data: it may fill the disk, and then the log
- * takes it back, which it cannot once subscribers have it. A new epoch waits as well: a restore looks for the highest one in
- * the data. */
+ * What the log has on the disk, or what is safe ahead of it (store.h: log_ahead), is true, and the rest follows, at the next start if
+ * need be. So a small transaction is told when that one flush is done; log and data have it at once, but may reach the disk much later
+ * (commit_checkpoint). A large one is told behind the data: it may fill the disk, and then the log takes it back, which it cannot once
+ * subscribers have it. A new epoch waits as well: a restore looks for the highest one in the data. */
 #ifndef AZOTH_REPLICATOR_COMMIT_H
 #define AZOTH_REPLICATOR_COMMIT_H
 
@@ -35,6 +35,11 @@ MUST_USE enum err commit_open_keys(struct committer **out, struct store *s, cons
 void commit_encrypt(struct committer *c, bool on);
 /* Called in the committing thread behind each commit of the data. */
 void commit_on_data(struct committer *c, void (*fn)(void *arg), void *arg);
+/* Called in the committing thread behind a flush when commit_checkpoint is due. NULL: never any more. */
+void commit_on_filled(struct committer *c, void (*fn)(void *arg), void *arg);
+/* Log and data are on the disk, all of them, and the room of what went ahead of the log is free again. Only when all extras are on
+ * the disk where they belong. ERR_NOTNOW: something is staged, or has to be settled first. */
+MUST_USE enum err commit_checkpoint(struct committer *c, struct fault *fault);
 void commit_close(struct committer *c);
 /* After a failure between the two commits the next change begins with what the log is ahead; when none comes, this does it.
  * OK: the data has it now. ERR_NOTNOW: there was nothing to do. Else it is to be called again. */
@@ -71,7 +76,7 @@ MUST_USE enum err commit_note(struct committer *c, struct bytes group, uint64_t 
 /* Nothing is staged any more, nothing changed. */
 void commit_drop(struct committer *c);
 MUST_USE enum err commit_flush(struct committer *c, struct fault *fault);
-/* What is staged is durable, with extra (store.h: log_extra), and is told if it can be; commit_flush must follow. ERR_LIMIT: it cannot
+/* What is staged is durable, with extra (store.h: log_extras), and is told if it can be; commit_flush must follow. ERR_LIMIT: it cannot
  * be ahead of the log, all is staged as before. Other errors as commit_flush's. */
 MUST_USE enum err commit_ahead(struct committer *c, struct bytes extra, struct fault *fault);
 /* A transaction without ops that begins a new epoch; epoch: above commit_epoch. Nothing else may be staged. For

@@ -34,6 +34,8 @@ struct committer {
     void *told_arg;
     void (*on_data)(void *arg);         /* NULL: nobody asks */
     void *on_data_arg;
+    void (*on_filled)(void *arg);       /* likewise */
+    void *on_filled_arg;
     struct replay replay;
     struct encoder *encoder;
     struct signing *signing;

@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #define PRESSED_US 3000                 /* jobs closer together than this are done beside the loop */
+#define SETTLE_MS 1000                  /* what is applied is on the disk after this long */
 
 /* Core time is what the newest head says. */
 static struct upkeep_now upkeep_now(struct app *a)
@@ -57,10 +58,11 @@ static void job_done(struct app *a, const struct job_result *result, const struc
     next->notes_n = 0;
 }
 
-/* One job behind the other: the loop should hear and forward what comes meanwhile. */
-static bool is_pressed(const struct app *a)
+/* One job behind the other: the loop should hear and forward what comes meanwhile. Where it forwards to nobody, and nothing waits yet,
+ * a record is stored sooner than a thread wakes for it. */
+static bool is_pressed(const struct app *a, const struct job *job)
 {
-    return clock_mono_us() - a->job_end_us < PRESSED_US;
+    return (a->publisher != NULL || job->n > 1) && clock_mono_us() - a->job_end_us < PRESSED_US;
 }
 
 /* false: in the worker's hands. */
@@ -69,7 +71,7 @@ static bool job_run(struct app *a, const struct job *job, struct todo *next)
     struct job_result result = { .err = ERR_NOMEM };
     struct fault fault = { .text = "" };
     a->job_since_us = clock_mono_us();
-    if (a->compacting || edge_is_large(&a->edge, job) || is_pressed(a)) {
+    if (a->compacting || edge_is_large(&a->edge, job) || is_pressed(a, job)) {
         if (edge_thread_begin(a->worker, job) == OK) {
             a->busy = a->job_out = true;
             return false;
@@ -208,6 +210,27 @@ void app_on_worker(evutil_socket_t fd, short what, void *arg)
 }
 
 /* --- upkeep --------------------------------------------------------------------------------------------------------- */
+/* What a crash of the machine takes back comes again from upstream, which may be down by then: so it should be little. */
+static void settle_look(struct app *a)
+{
+    struct fault fault = { .text = "" };
+    char words[FAULT_TEXT_MAX + 64];
+    uint64_t now = clock_mono_ms();
+    if (store_is_settled(a->store)) {
+        a->unsettled_ms = 0;
+        return;
+    }
+    if (a->unsettled_ms == 0)
+        a->unsettled_ms = now > 0 ? now : 1;
+    if (now - a->unsettled_ms < SETTLE_MS || store_is_fresh(a->store) || store_is_broken(a->store))
+        return;
+    a->unsettled_ms = 0;
+    enum err err = store_settle(a->store, &fault);
+    if (err != OK)
+        log_error("edge.settle", "err=%s next=\"what came since the last one comes again\"",
+                  log_quote(words, sizeof words, fault_text(&fault, err)));
+}
+
 /* Between jobs: the store is ours now, unless a copy fills it. */
 void app_on_upkeep(evutil_socket_t fd, short what, void *arg)
 {
@@ -218,6 +241,7 @@ void app_on_upkeep(evutil_socket_t fd, short what, void *arg)
     if (!a->busy) {
         struct upkeep_now now = upkeep_now(a);
         ms = upkeep_step(a->upkeep, &now);
+        settle_look(a);
     }
     rot_look(a);
     struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };

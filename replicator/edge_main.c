@@ -87,7 +87,7 @@ static enum err store_start(struct app *a, struct fault *fault)
 {
     const struct config *c = a->config;
     struct store_options so = { .dir = c->node.dir, .mode = STORE_CREATE, .role = STORE_EDGE,
-                                .map_size = c->node.map_size };
+                                .map_size = c->node.map_size, .soft = true };
     struct replica_options ro = { .cohort = c->edge->cohort, .node = c->node.name,
                                   .upstreams = (unsigned)c->edge->upstreams_n };
     struct replica_start at;

@@ -1,17 +1,19 @@
-/* A transaction of a core's log, safe with one flush: written ahead of the log into a file of its own, which is overwritten in
- * place. LMDB needs two flushes one behind the other (pages, then the page that points to them); with this they may come later,
- * and the log needs the first of them only.
+/* Transactions of a core's log, safe with one flush each: written ahead of the log into a file of its own, in place. What LMDB needs
+ * (two flushes one behind the other, in log, data and records each) may come much later, for many of them at once.
  *
- *     log_ahead: DIR/log/ahead.N, synced ─► (subscribers may hear of it) ─► log_commit, its meta page not synced
- *     log_settle: what the files have and the log has not goes into the log, at an open and behind a failure
+ *     log_ahead: a frame behind the last, synced ─► (subscribers may hear of it) ─► log_commit, not synced
+ *     log_ahead_anew: log, data and records are on the disk: the next frame stands at the file's begin
+ *     log_settle: what the frames have and the log has not goes into the log, at an open and behind a failure
  *
- *     file    "AZAH" | version u32 | number u64 | length u64 | hash (32, of number, length and body) | 0 u64 | body | zeros
+ *     file    frame | frame | ... | what is left of an older round        RING bytes, made with zeros: an overwritten block needs no
+ *                                                                         news from the file system
+ *     frame   "AZAH" | version u32 | number u64 | length u64 | hash (32) | 0 u64 | body | zeros, up to a whole BLOCK
+ *     hash    of the frame's hash before it (the first: of zeros), number, length and body
  *     body    { 1 | seq u64 | length u32 | record }  { 2 | group length u8 | group | epoch u64 | seq u64 | length u32 | note }
  *             { 3 | seq u64 }: the notes' reach      { 4 | length u32 | extra }
  *
- * Two files take turns: an unsynced meta page is on the disk when the next commit's pages are, so what is overwritten is in the log for
- * good. Transactions with an extra have two of their own: their reader's commits (records.h of the builder) are such that he needs
- * the newest two of them. A transaction stands in the log, or whole in a file, or nowhere. */
+ * Reading ends at the first frame whose number or hash does not follow: what stands behind is of an older round, or was being written.
+ * A transaction stands in the log, or whole in a frame, or nowhere. */
 #include "store/internal.h"
 
 #include <errno.h>
@@ -19,30 +21,32 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
 
 #define HEAD 64
-#define HASH 32
+#define HASH AHEAD_HASH
 #define BLOCK ((size_t)4096)
-#define ROOM_AT_FIRST (16 * BLOCK)      /* made with zeros: an overwritten block needs no news from the file system */
-#define FILE_MAX (AHEAD_MAX + BLOCK)
+#define RING (2 * AHEAD_MAX)
+#define FRAMES_MOST (RING / BLOCK)
+#define FRAMES_FILLED 96                /* before the environments settle by themselves (envwrite.c), with somebody waiting */
 static const uint8_t magic[8] = { 'A', 'Z', 'A', 'H', 0, 0, 0, 1 };
 enum { KEPT_RECORD = 1, KEPT_NOTE, KEPT_REACH, KEPT_EXTRA };
 
-/* --- files -------------------------------------------------------------------------------------------------------- */
-static enum err failed(struct fault *fault, const char *what, const struct store *s, unsigned file)
+/* --- the file --------------------------------------------------------------------------------------------------------- */
+static enum err failed(struct fault *fault, const char *what, const struct store *s)
 {
     int rc = errno;
     enum err err = rc == ENOSPC || rc == EDQUOT ? ERR_FULL : ERR_STORE;
-    return fault_set(fault, err, "cannot %s %s/log/ahead.%u: %s", what, s->dir, file, strerror(rc));
+    return fault_set(fault, err, "cannot %s %s/log/ahead: %s", what, s->dir, strerror(rc));
 }
 
-static bool put_all(int fd, const uint8_t *p, size_t len)
+static bool put_all(int fd, const uint8_t *p, size_t len, size_t to)
 {
     for (size_t at = 0; at < len;) {
-        ssize_t n = pwrite(fd, p + at, len - at, (off_t)at);
+        ssize_t n = pwrite(fd, p + at, len - at, (off_t)(to + at));
         if (n <= 0) {
             if (n < 0 && errno == EINTR)
                 continue;
@@ -54,80 +58,186 @@ static bool put_all(int fd, const uint8_t *p, size_t len)
     return true;
 }
 
-static bool sync_one(const struct store *s, int fd) { return s->volatile_data || fdatasync(fd) == 0; }
+static bool sync_it(const struct store *s) { return s->volatile_data || fdatasync(s->ahead.fd) == 0; }
 
-static bool make_room(const struct store *s, int fd)
+/* With as much again left behind it: what follows it in a new store needs some, lock files too, which a disk without a block ends the
+ * process over. */
+static bool has_room(int fd)
 {
-    static const uint8_t zeros[ROOM_AT_FIRST];
+    struct statvfs vfs;
+    if (fstatvfs(fd, &vfs) != 0 || (uint64_t)vfs.f_bavail * vfs.f_frsize >= 2 * RING)
+        return true;
+    errno = ENOSPC;
+    return false;
+}
+
+static bool put_zeros(int fd, size_t at)
+{
+    static const uint8_t zeros[16 * BLOCK];
+    for (size_t n; at < RING; at += n) {
+        n = RING - at < sizeof zeros ? RING - at : sizeof zeros;
+        if (!put_all(fd, zeros, n, at))
+            return false;
+    }
+    return true;
+}
+
+static bool make_room(const struct store *s)
+{
+    int fd = s->ahead.fd;
     struct stat st;
     if (fstat(fd, &st) != 0)
         return false;
-    return st.st_size > 0 || (put_all(fd, zeros, sizeof zeros) && (s->volatile_data || fsync(fd) == 0));
+    if ((size_t)st.st_size >= RING)
+        return true;
+    if (has_room(fd) && put_zeros(fd, (size_t)st.st_size) && (s->volatile_data || fsync(fd) == 0))
+        return true;
+    int rc = errno;
+    errno = ftruncate(fd, st.st_size) == 0 ? rc : errno;       /* others need what there is */
+    return false;
 }
 
-static void hash_of(uint8_t out[HASH], const uint8_t *front, struct bytes body)
+static size_t blocks(size_t len) { return (len + BLOCK - 1) / BLOCK * BLOCK; }
+
+/* front: the frame's head, as far as its length. */
+static void hash_of(uint8_t out[HASH], const uint8_t before[HASH], const uint8_t *front, struct bytes body)
 {
     crypto_generichash_state state;
     crypto_generichash_init(&state, NULL, 0, HASH);
+    crypto_generichash_update(&state, before, HASH);
     crypto_generichash_update(&state, front + 8, 16);
     crypto_generichash_update(&state, body.ptr, body.len);
     crypto_generichash_final(&state, out, HASH);
 }
 
-struct kept { uint8_t *file; uint64_t number; struct bytes body; };
+/* --- reading frames ----------------------------------------------------------------------------------------------------- */
+struct frames { struct bytes file; size_t at; uint64_t number; uint8_t hash[HASH]; struct bytes body; };    /* at: behind the newest that was read */
 
-/* number 0: there is nothing. */
-static enum err file_load(const struct store *s, unsigned i, struct kept *out, struct fault *fault)
+static enum err frames_open(struct frames *f, const struct store *s, struct fault *fault)
 {
-    char path[STORE_PATH_MAX], name[32];
+    char path[STORE_PATH_MAX];
+    *f = (struct frames){ .at = 0 };
+    enum err err = file_path(path, sizeof path, s->dir, "log/ahead");
+    if (err == OK)
+        err = file_read(path, RING, &f->file, fault);
+    return err == ERR_NOTFOUND || err == ERR_LIMIT ? OK : err;
+}
+
+static void frames_close(struct frames *f) { free((void *)(uintptr_t)f->file.ptr); }
+
+static bool frames_next(struct frames *f)
+{
+    struct rd r = rd_over(bytes_of(f->file.ptr + f->at, f->file.len - f->at));
     uint8_t hash[HASH];
-    struct bytes file;
-    *out = (struct kept){ 0 };
-    (void)snprintf(name, sizeof name, "log/ahead.%u", i);
-    enum err err = file_path(path, sizeof path, s->dir, name);
-    if (err != OK || (err = file_read(path, FILE_MAX, &file, fault)) != OK)
-        return err == ERR_NOTFOUND || err == ERR_LIMIT ? OK : err;
-    struct rd r = rd_over(file);
     struct bytes front = rd_take(&r, HEAD);
-    struct rd f = rd_over(front);
-    bool ours = front.len == HEAD && memcmp(rd_take(&f, sizeof magic).ptr, magic, sizeof magic) == 0;
-    uint64_t number = rd_u64(&f), len = rd_u64(&f);
-    struct bytes said = rd_take(&f, HASH), body = { 0 };
-    if (ours && len <= rd_left(&r)) {
-        body = bytes_of(r.p, (size_t)len);
-        hash_of(hash, front.ptr, body);
+    struct rd h = rd_over(front);
+    struct bytes is = rd_take(&h, sizeof magic);
+    uint64_t number = rd_u64(&h), len = rd_u64(&h);
+    struct bytes said = rd_take(&h, HASH);
+    if (h.bad || memcmp(is.ptr, magic, sizeof magic) != 0 || len > rd_left(&r) || number == 0
+        || (f->at > 0 && number != f->number + 1))
+        return false;
+    struct bytes body = rd_take(&r, (size_t)len);
+    hash_of(hash, f->hash, front.ptr, body);
+    if (memcmp(hash, said.ptr, HASH) != 0)
+        return false;
+    f->body = body;
+    f->number = number;
+    f->at += blocks(HEAD + body.len);
+    f->at = f->at < f->file.len ? f->at : f->file.len;
+    memcpy(f->hash, hash, HASH);
+    return true;
+}
+
+struct item { unsigned kind; uint64_t seq, epoch; struct bytes group, bytes; };
+
+static enum err item_read(struct rd *r, struct item *out)
+{
+    *out = (struct item){ .kind = rd_u8(r) };
+    if (out->kind == KEPT_NOTE) {
+        out->group = rd_take(r, rd_u8(r));
+        out->epoch = rd_u64(r);
     }
-    if (body.ptr == NULL || memcmp(hash, said.ptr, HASH) != 0) {
-        free((void *)(uintptr_t)file.ptr);
-        return OK;
+    if (out->kind != KEPT_EXTRA)
+        out->seq = rd_u64(r);
+    if (out->kind != KEPT_REACH)
+        out->bytes = rd_take(r, rd_u32(r));
+    return r->bad || out->kind < KEPT_RECORD || out->kind > KEPT_EXTRA ? ERR_BAD : OK;
+}
+
+/* The seqs of its records; 0: it has none. */
+static enum err span(struct bytes body, uint64_t *first, uint64_t *last)
+{
+    struct rd r = rd_over(body);
+    struct item item;
+    *first = *last = 0;
+    while (rd_left(&r) > 0) {
+        if (item_read(&r, &item) != OK)
+            return ERR_BAD;
+        if (item.kind != KEPT_RECORD)
+            continue;
+        *first = *first == 0 ? item.seq : *first;
+        *last = item.seq;
     }
-    *out = (struct kept){ (uint8_t *)(uintptr_t)file.ptr, number, body };
     return OK;
 }
 
-static void kept_free(struct kept *k, size_t n)
+/* --- the frames that there are ------------------------------------------------------------------------------------------ */
+static void frame_push(struct ahead *a, const struct ahead_frame *f)
 {
-    for (size_t i = 0; i < n; i++)
-        free(k[i].file);
+    a->frame[a->n++] = *f;
+    a->end = f->at + f->len;
+    a->number = f->number;
 }
 
-static enum err void_one(struct store *s, unsigned i, struct fault *fault)
+/* What stands in the file counts, whatever was thought of it. */
+static enum err frames_load(struct store *s, struct fault *fault)
+{
+    struct ahead *a = &s->ahead;
+    struct frames f;
+    enum err err = frames_open(&f, s, fault);
+    if (err != OK)
+        return err;
+    a->n = a->end = 0;
+    for (size_t at = 0; a->n < FRAMES_MOST && frames_next(&f); at = f.at) {
+        struct ahead_frame frame = { .at = at, .len = f.at - at, .number = f.number };
+        if (span(f.body, &frame.first, &frame.last) != OK)
+            frame.first = frame.last = 0;
+        memcpy(frame.hash, f.hash, HASH);
+        frame_push(a, &frame);
+    }
+    frames_close(&f);
+    return OK;
+}
+
+/* Those from i on are no more: of none of them the head is left, so that none follows a new one either. */
+static enum err void_from(struct store *s, size_t i, struct fault *fault)
 {
     static const uint8_t zeros[HEAD];
-    if (pwrite(s->ahead.fd[i], zeros, HEAD, 0) != HEAD || !sync_one(s, s->ahead.fd[i]))
-        return failed(fault, "empty", s, i);
-    s->ahead.number[i] = 0;
-    s->ahead.torn[i] = false;
+    struct ahead *a = &s->ahead;
+    if (i >= a->n)
+        return OK;
+    bool gone = true;
+    for (size_t k = i; k < a->n && gone; k++)
+        gone = put_all(a->fd, zeros, HEAD, a->frame[k].at);
+    if (!gone || !sync_it(s)) {
+        a->doubt = true;
+        a->torn = a->torn < i ? a->torn : i;
+        return failed(fault, "empty", s);
+    }
+    a->end = a->frame[i].at;
+    a->n = i;
+    a->torn = SIZE_MAX;
     return OK;
 }
 
 MUST_USE enum err ahead_void(struct store *s, uint64_t seq, struct fault *fault)
 {
-    enum err err = OK;
-    for (unsigned i = 0; i < AHEAD_FILES && s->ahead.open && err == OK; i++)
-        if (s->ahead.number[i] != 0 && s->ahead.last[i] > seq)
-            err = void_one(s, i, fault);
-    return err;
+    size_t i = 0;
+    while (i < s->ahead.n && s->ahead.frame[i].last <= seq)
+        i++;
+    int rc = i + 1 < s->ahead.n ? env_settle(s->log) : 0;       /* a crash could keep some of them, and the log none */
+    return rc != 0 ? lmdb_err(fault, rc, "sync", env_path(s->log)) : void_from(s, i, fault);
 }
 
 /* --- what a transaction does, kept beside it ------------------------------------------------------------------------- */
@@ -156,6 +266,7 @@ void ahead_begin(struct log_txn *t)
 {
     t->keeps = t->s->ahead.open;
     t->s->ahead.len = 0;
+    t->s->ahead.first = 0;
     (void)more(t, HEAD);
 }
 
@@ -170,6 +281,8 @@ void ahead_record(struct log_txn *t, uint64_t seq, struct bytes record)
     wr_u64(&w, seq);
     wr_u32(&w, (uint32_t)record.len);
     wr_bytes(&w, record);
+    if (t->s->ahead.first == 0)
+        t->s->ahead.first = seq;
 }
 
 void ahead_note(struct log_txn *t, struct bytes group, uint64_t epoch, uint64_t seq, struct bytes note)
@@ -213,88 +326,58 @@ static void keep_extra(struct log_txn *t, struct bytes extra)
 }
 
 /* --- ahead of the log -------------------------------------------------------------------------------------------------- */
-static size_t seal(struct ahead *a, uint64_t number)
+static void seal(struct ahead *a, struct ahead_frame *f)
 {
+    static const uint8_t none[HASH];
     struct bytes body = bytes_of(a->buf + HEAD, a->len - HEAD);
     struct wr w = wr_over(a->buf, HEAD);
-    size_t whole = (a->len + BLOCK - 1) / BLOCK * BLOCK;
-    uint8_t hash[HASH];
     wr_bytes(&w, bytes_of(magic, sizeof magic));
-    wr_u64(&w, number);
+    wr_u64(&w, f->number);
     wr_u64(&w, body.len);
-    hash_of(hash, a->buf, body);
-    wr_bytes(&w, bytes_of(hash, sizeof hash));
+    hash_of(f->hash, a->n > 0 ? a->frame[a->n - 1].hash : none, a->buf, body);
+    wr_bytes(&w, bytes_of(f->hash, HASH));
     wr_u64(&w, 0);
-    memset(a->buf + a->len, 0, whole - a->len);
-    return whole;
-}
-
-static uint64_t newest(const struct ahead *a)
-{
-    uint64_t number = 0;
-    for (unsigned i = 0; i < AHEAD_FILES; i++)
-        number = a->number[i] > number ? a->number[i] : number;
-    return number;
+    memset(a->buf + a->len, 0, f->len - a->len);
 }
 
 MUST_USE enum err log_ahead(struct log_txn *t, struct bytes extra, struct fault *fault)
 {
-    struct ahead *a = &t->s->ahead;
+    struct store *s = t->s;
+    struct ahead *a = &s->ahead;
     if (extra.len > 0)
         keep_extra(t, extra);
-    if (!t->keeps || t->cuts)
+    if (!t->keeps || t->cuts || a->first == 0)
         return ERR_LIMIT;
-    unsigned file = (extra.len > 0 ? 2 : 0);
-    file += a->number[file + 1] < a->number[file];
-    uint64_t number = newest(a) + 1;
-    size_t len = seal(a, number);
-    a->number[file] = number;
-    a->last[file] = t->last;
-    if (put_all(a->fd[file], a->buf, len) && sync_one(t->s, a->fd[file])) {
+    if (a->doubt)
+        return fault_set(fault, ERR_STORE, "%s/log/ahead: not settled", s->dir);
+    struct ahead_frame f = { .at = a->done ? 0 : a->end, .len = blocks(a->len), .first = a->first, .last = t->last };
+    if (f.at + f.len > RING || (!a->done && a->n == FRAMES_MOST))
+        return ERR_LIMIT;
+    if (a->done)
+        a->n = 0;
+    a->done = false;
+    f.number = (a->n > 0 ? a->frame[a->n - 1].number : a->number) + 1;
+    seal(a, &f);
+    frame_push(a, &f);
+    if (put_all(a->fd, a->buf, f.len, f.at) && sync_it(s)) {
         t->is_ahead = true;
         return OK;
     }
-    enum err err = failed(fault, "write", t->s, file);
-    if (void_one(t->s, file, NULL) == OK)
+    enum err err = failed(fault, "write", s);
+    if (void_from(s, a->n - 1, NULL) == OK)
         return err == ERR_FULL ? ERR_LIMIT : err;       /* the log may have free pages where the disk has no block */
-    a->doubt = a->torn[file] = true;    /* whoever reads it next decides */
-    return err == ERR_FULL ? ERR_STORE : err;
+    return err == ERR_FULL ? ERR_STORE : err;           /* the disk may have it: log_settle empties it before anything else */
 }
+
+bool log_ahead_filled(const struct store *s)
+{
+    const struct ahead *a = &s->ahead;
+    return a->open && !a->done && (a->end > RING / 2 || a->n >= FRAMES_FILLED);
+}
+
+void log_ahead_anew(struct store *s) { s->ahead.done = !s->ahead.doubt; }
 
 /* --- back into the log ------------------------------------------------------------------------------------------------- */
-struct item { unsigned kind; uint64_t seq, epoch; struct bytes group, bytes; };
-
-static enum err item_read(struct rd *r, struct item *out)
-{
-    *out = (struct item){ .kind = rd_u8(r) };
-    if (out->kind == KEPT_NOTE) {
-        out->group = rd_take(r, rd_u8(r));
-        out->epoch = rd_u64(r);
-    }
-    if (out->kind != KEPT_EXTRA)
-        out->seq = rd_u64(r);
-    if (out->kind != KEPT_REACH)
-        out->bytes = rd_take(r, rd_u32(r));
-    return r->bad || out->kind < KEPT_RECORD || out->kind > KEPT_EXTRA ? ERR_BAD : OK;
-}
-
-/* The seqs of its records; 0: it has none. */
-static enum err span(struct bytes body, uint64_t *first, uint64_t *last)
-{
-    struct rd r = rd_over(body);
-    struct item item;
-    *first = *last = 0;
-    while (rd_left(&r) > 0) {
-        if (item_read(&r, &item) != OK)
-            return ERR_BAD;
-        if (item.kind != KEPT_RECORD)
-            continue;
-        *first = *first == 0 ? item.seq : *first;
-        *last = item.seq;
-    }
-    return OK;
-}
-
 static enum err put_items(struct log_txn *t, struct bytes body, struct fault *fault)
 {
     struct rd r = rd_over(body);
@@ -313,132 +396,117 @@ static enum err put_items(struct log_txn *t, struct bytes body, struct fault *fa
     return err;
 }
 
-/* *joins false: it is of another log, or of none. */
-static enum err settle_one(struct store *s, const struct kept *k, bool *joins, struct fault *fault)
-{
-    struct log_txn *t;
-    uint64_t first, last;
-    *joins = span(k->body, &first, &last) == OK && first > 0;
-    if (!*joins)
-        return OK;
-    enum err err = log_begin(s, &t, fault);
-    if (err != OK)
-        return err;
-    bool has = !t->empty && last <= t->last;
-    *joins = has || t->empty || first == t->last + 1;
-    if (has || !*joins) {
-        log_abort(t);
-        return OK;
-    }
-    if ((err = put_items(t, k->body, fault)) != OK) {
-        log_abort(t);
-        return err;
-    }
-    return log_commit(t, fault);
-}
-
-static enum err load_all(struct store *s, struct kept k[AHEAD_FILES], struct fault *fault)
+/* *joined: so many frames are of this log; those behind are of another, or of none. */
+static enum err put_frames(struct log_txn *t, struct frames *f, size_t *joined, bool *put, struct fault *fault)
 {
     enum err err = OK;
-    for (unsigned i = 0; i < AHEAD_FILES && err == OK; i++) {
-        uint64_t first;
-        err = file_load(s, i, &k[i], fault);
-        s->ahead.number[i] = k[i].number;
-        if (err == OK && span(k[i].body, &first, &s->ahead.last[i]) != OK)
-            s->ahead.last[i] = 0;
+    *put = false;
+    for (*joined = 0; err == OK && frames_next(f); ++*joined) {
+        uint64_t first, last;
+        bool reads = span(f->body, &first, &last) == OK && first > 0;
+        if (reads && !t->empty && last <= t->last)
+            continue;
+        if (!reads || (!t->empty && first != t->last + 1))
+            break;
+        *put = true;
+        err = put_items(t, f->body, fault);
     }
     return err;
 }
 
-/* In the order in which they were made. */
+static enum err settle(struct store *s, size_t *joined, struct fault *fault)
+{
+    struct log_txn *t = NULL;
+    struct frames f;
+    bool put = false;
+    enum err err = frames_open(&f, s, fault);
+    if (err != OK)
+        return err;
+    if ((err = log_begin(s, &t, fault)) == OK)
+        err = put_frames(t, &f, joined, &put, fault);
+    frames_close(&f);
+    if (err == OK && put)
+        return log_commit(t, fault);
+    log_abort(t);
+    return err;
+}
+
 MUST_USE enum err log_settle(struct store *s, struct fault *fault)
 {
-    struct kept k[AHEAD_FILES] = { 0 };
-    if (!s->ahead.doubt)
+    struct ahead *a = &s->ahead;
+    size_t joined = 0;
+    if (!a->doubt)
         return OK;
-    enum err err = load_all(s, k, fault);
-    for (uint64_t done = 0; err == OK;) {
-        unsigned next = AHEAD_FILES;
-        bool joins;
-        for (unsigned i = 0; i < AHEAD_FILES; i++)
-            if (k[i].number > done && (next == AHEAD_FILES || k[i].number < k[next].number))
-                next = i;
-        if (next == AHEAD_FILES)
-            break;
-        done = k[next].number;
-        if ((err = settle_one(s, &k[next], &joins, fault)) == OK && !joins && s->ahead.open)
-            err = void_one(s, next, fault);
-    }
-    /* what does not read here may still read from the disk, behind a crash */
-    for (unsigned i = 0; i < AHEAD_FILES && err == OK; i++)
-        if (s->ahead.torn[i])
-            err = void_one(s, i, fault);
-    kept_free(k, AHEAD_FILES);
-    s->ahead.doubt = err != OK;
+    enum err err = a->torn < a->n ? void_from(s, a->torn, fault) : OK;
+    if (err == OK)
+        err = frames_load(s, fault);
+    if (err == OK && (err = settle(s, &joined, fault)) == OK)
+        err = void_from(s, joined, fault);
+    a->doubt = err != OK;
     return err;
 }
 
-/* A reader beside the core: a file that is being written has nothing for him. */
-MUST_USE enum err log_extra(struct store *s, bool newer, struct bytes *out, struct fault *fault)
+static enum err give_extra(struct bytes body, log_extra_fn *fn, void *arg, struct fault *fault)
 {
-    struct kept k[2] = { { 0 }, { 0 } };
-    struct item item = { 0 };
-    if (store_writable(s) ? !s->ahead.open : s->magic.role != STORE_CORE)
-        return ERR_NOTFOUND;
-    enum err err = s->ahead.doubt ? fault_set(fault, ERR_NOTNOW, "the log is not settled") : OK;
-    for (unsigned i = 0; i < 2 && err == OK; i++)
-        err = file_load(s, 2 + i, &k[i], fault);
-    struct rd r = rd_over(k[(k[1].number > k[0].number) == newer].body);
-    while (err == OK && rd_left(&r) > 0 && item.kind != KEPT_EXTRA)
-        err = item_read(&r, &item);
-    if (err == OK && item.kind != KEPT_EXTRA)
-        err = ERR_NOTFOUND;
-    if (err == OK) {
-        uint8_t *copy = malloc(item.bytes.len + 1);
-        err = copy == NULL ? ERR_NOMEM : OK;
-        if (copy != NULL)
-            *out = bytes_of(memcpy(copy, item.bytes.ptr, item.bytes.len), item.bytes.len);
-    }
-    kept_free(k, 2);
+    struct rd r = rd_over(body);
+    struct item item;
+    enum err err = OK;
+    while (err == OK && rd_left(&r) > 0)
+        if ((err = item_read(&r, &item)) == OK && item.kind == KEPT_EXTRA)
+            err = fn(arg, item.bytes, fault);
+    return err;
+}
+
+/* A reader beside the core: a frame that is being written has nothing for him. */
+MUST_USE enum err log_extras(struct store *s, log_extra_fn *fn, void *arg, struct fault *fault)
+{
+    struct frames f;
+    if (s->magic.role != STORE_CORE)
+        return OK;
+    if (s->ahead.doubt)
+        return fault_set(fault, ERR_NOTNOW, "the log is not settled");
+    enum err err = frames_open(&f, s, fault);
+    if (err != OK)
+        return err;
+    while (err == OK && frames_next(&f))
+        err = give_extra(f.body, fn, arg, fault);
+    frames_close(&f);
     return err;
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------------- */
-static enum err open_one(struct store *s, unsigned i, struct fault *fault)
-{
-    char path[STORE_PATH_MAX], name[32];
-    (void)snprintf(name, sizeof name, "log/ahead.%u", i);
-    s->ahead.fd[i] = -1;
-    if (file_path(path, sizeof path, s->dir, name) != OK)
-        return fault_set(fault, ERR_LIMIT, "%s: path is too long", s->dir);
-    s->ahead.fd[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return s->ahead.fd[i] >= 0 && make_room(s, s->ahead.fd[i]) ? OK : failed(fault, "make", s, i);
-}
-
-/* Where a full disk has no room for the files all goes without them, for deletes have to go on. */
-MUST_USE enum err ahead_open(struct store *s, struct fault *fault)
+static enum err file_open(struct store *s, struct fault *fault)
 {
     char path[STORE_PATH_MAX];
-    enum err err = OK;
+    if (file_path(path, sizeof path, s->dir, "log/ahead") != OK)
+        return fault_set(fault, ERR_LIMIT, "%s: path is too long", s->dir);
+    s->ahead.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->ahead.fd < 0 || !make_room(s))
+        return failed(fault, "make", s);
+    return s->volatile_data ? OK : file_sync_folder(path, fault);
+}
+
+/* Where a full disk has no room for the file all goes without it, for deletes have to go on. */
+MUST_USE enum err ahead_open(struct store *s, struct fault *fault)
+{
+    struct ahead *a = &s->ahead;
     if (s->magic.role != STORE_CORE || !store_writable(s))
         return OK;
-    s->ahead.tried = true;
-    for (unsigned i = 0; i < AHEAD_FILES; i++) {
-        enum err one = open_one(s, i, fault);
-        err = one == OK || (one == ERR_FULL && err != OK) ? err : one;
-    }
-    if (err == OK && !s->volatile_data && (err = file_path(path, sizeof path, s->dir, "log/ahead.0")) == OK)
-        err = file_sync_folder(path, fault);
-    s->ahead.open = err == OK;
-    s->ahead.doubt = err == OK || err == ERR_FULL;
-    return s->ahead.doubt ? log_settle(s, fault) : err;
+    *a = (struct ahead){ .tried = true, .fd = -1, .torn = SIZE_MAX };
+    if ((a->frame = calloc(FRAMES_MOST, sizeof *a->frame)) == NULL)
+        return ERR_NOMEM;
+    enum err err = file_open(s, fault);
+    a->open = err == OK;
+    a->doubt = a->fd >= 0 && (err == OK || err == ERR_FULL);
+    return a->doubt ? log_settle(s, fault) : err == ERR_FULL ? OK : err;
 }
 
 void ahead_close(struct store *s)
 {
-    for (unsigned i = 0; i < AHEAD_FILES && s->ahead.tried; i++)
-        if (s->ahead.fd[i] >= 0)
-            (void)close(s->ahead.fd[i]);
-    free(s->ahead.buf);
-    s->ahead = (struct ahead){ 0 };
+    struct ahead *a = &s->ahead;
+    if (a->tried && a->fd >= 0)
+        (void)close(a->fd);
+    free(a->frame);
+    free(a->buf);
+    *a = (struct ahead){ 0 };
 }

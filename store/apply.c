@@ -422,11 +422,11 @@ static enum err ring_write(struct store_txn *t, const struct head *head, struct 
 }
 
 /* Views of this process learn of new namespaces under the lock: LMDB shows the data before it shows the handle. */
-static int commit(struct store_txn *t)
+static int commit(struct store_txn *t, bool soft)
 {
     struct gen *g = t->gen;
     if (t->made == 0)
-        return env_write_commit(g->env, t->txn);
+        return soft ? env_write_commit_soft(g->env, t->txn) : env_write_commit(g->env, t->txn);
     (void)pthread_mutex_lock(&g->env->lock);
     int rc = env_write_commit(g->env, t->txn);
     for (unsigned i = 0; i < t->n && rc == 0; i++)
@@ -445,7 +445,7 @@ MUST_USE enum err store_spill(struct store_txn *t, struct fault *fault)
     if (t->gen != t->s->fresh)
         return fault_set(fault, ERR_NOTNOW, "%s: only a fresh generation is written out before its end", t->s->dir);
     cursors_close(t);
-    enum err err = commit_err(fault, commit(t), e);
+    enum err err = commit_err(fault, commit(t, false), e);
     t->txn = NULL;
     for (unsigned i = 0; i < t->n; i++) {
         t->ns[i]->cursor = NULL;
@@ -473,7 +473,7 @@ MUST_USE enum err store_commit(struct store_txn *t, const struct head *head, con
         return err;
     }
     cursors_close(t);
-    err = commit_err(fault, commit(t), g->env);
+    err = commit_err(fault, commit(t, t->s->soft && g->has_head && head->epoch == g->head.epoch), g->env);
     if (err == OK) {
         g->lanes = t->lanes;
         g->keys = t->keys;

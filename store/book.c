@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -66,7 +67,7 @@ static int tables_find(struct book *b, const struct book_options *o)
 /* Before and behind LMDB's own making of the files, which takes modes that readers of other users need. */
 static enum err keep_secret(const char *path, struct fault *fault)
 {
-    static const char *const names[] = { "data.mdb", "lock.mdb" };
+    static const char *const names[] = { "data.mdb", "lock.mdb", "anchor" };
     char file[STORE_PATH_MAX];
     if (chmod(path, 0700) != 0)
         return fault_set(fault, ERR_IO, "cannot close %s to others: %s", path, strerror(errno));
@@ -76,14 +77,43 @@ static enum err keep_secret(const char *path, struct fault *fault)
     return OK;
 }
 
+static enum err boot_of(const struct book_options *o, char out[ANCHOR_BOOT], struct fault *fault)
+{
+    if (o->boot_id == NULL)
+        return boot_id_read(out, fault);
+    return snprintf(out, ANCHOR_BOOT, "%s", o->boot_id) < ANCHOR_BOOT ? OK : fault_set(fault, ERR_LIMIT, "boot id is too long");
+}
+
+/* What a stop of the machine left goes before anybody reads it. */
+static enum err soft_prepare(const struct book_options *o, char boot[ANCHOR_BOOT], struct fault *fault)
+{
+    enum err err = o->volatile_data ? OK : boot_of(o, boot, fault);
+    return err != OK || o->volatile_data ? err : anchor_mend(o->path, boot, fault);
+}
+
+static enum err check_whole(const struct book_options *o, struct fault *fault)
+{
+    char boot[ANCHOR_BOOT];
+    enum anchor_state state;
+    enum err err = boot_of(o, boot, fault);
+    if (err != OK || (err = anchor_look(o->path, boot, &state, fault)) != OK || state != ANCHOR_LOST)
+        return err;
+    return fault_set(fault, ERR_NOTNOW, "%s: the machine stopped while it was written; who writes it puts it right when it starts", o->path);
+}
+
 static enum err writing_open(struct book *b, const struct book_options *o, struct fault *fault)
 {
     uint64_t map = o->map_size != 0 ? o->map_size : MAP_DEFAULT;
+    char boot[ANCHOR_BOOT];
     enum err err = folder_make(o->path, fault);
     if (err == OK && o->secret)
         err = keep_secret(o->path, fault);
     if (err == OK)
+        err = soft_prepare(o, boot, fault);
+    if (err == OK)
         err = env_open(&b->env, o->path, o->volatile_data ? MDB_NOSYNC : 0, map, fault);
+    if (err == OK && !o->volatile_data)
+        env_allow_soft(b->env, boot);
     if (err == OK && o->secret)
         err = keep_secret(o->path, fault);
     return err != OK ? err : lmdb_err(fault, tables_make(b, o), "open tables of", o->path);
@@ -98,8 +128,8 @@ static enum err reading_open(struct book *b, const struct book_options *o, struc
     if (stat(file, &st) != 0)
         return errno == ENOENT ? ERR_NOTFOUND
                                : fault_set(fault, ERR_IO, "cannot look at %s: %s", file, strerror(errno));
-    enum err err = env_open(&b->env, o->path, MDB_RDONLY, o->map_size, fault);      /* 0: as the file says */
-    if (err != OK)
+    enum err err = check_whole(o, fault);
+    if (err != OK || (err = env_open(&b->env, o->path, MDB_RDONLY, o->map_size, fault)) != OK)      /* 0: as the file says */
         return err;
     if (!env_has_slots(b->env))
         return fault_set(fault, ERR_IO, "%s: lock.mdb cannot be written, so nobody would know of this reader", o->path);
@@ -130,8 +160,6 @@ void book_close(struct book *b)
 {
     if (b == NULL)
         return;
-    if (b->env != NULL && !b->env->read_only && (b->env->flags & MDB_NOSYNC) == 0)
-        (void)mdb_env_sync(b->env->mdb, 1);         /* of a soft commit */
     env_close(b->env);
     (void)pthread_mutex_destroy(&b->writer);
     free(b);
@@ -200,6 +228,14 @@ MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault)
         book_bar(t->book, true);
     txn_free(t);
     return rc == 0 ? OK : commit_err(fault, rc, e);
+}
+
+MUST_USE enum err book_settle(struct book *b, struct fault *fault)
+{
+    (void)pthread_mutex_lock(&b->writer);
+    int rc = env_settle(b->env);
+    (void)pthread_mutex_unlock(&b->writer);
+    return rc == 0 ? OK : commit_err(fault, rc, b->env);
 }
 
 void book_bar(struct book *b, bool on) { atomic_store(&b->barred, on); }

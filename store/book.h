@@ -23,6 +23,7 @@ struct book_options {
     const char *const *tables; size_t tables_n;     /* names; a table's place in this list is its number */
     uint64_t map_size;                      /* 0: 64 GiB; sparse */
     bool volatile_data;                     /* tests: no sync at all */
+    const char *boot_id;                    /* NULL: the kernel's; tests pass their own to play a crash of the machine */
     bool secret;                            /* folder 0700, files 0600; else 0750, 0640 and a lock file of 0660 */
     bool read_only;                         /* beside the process that writes: nothing is made; tables it has not are empty */
 };
@@ -39,9 +40,11 @@ MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault);
 /* What t puts and deletes from here on, as bytes for book_redo; borrowed until t ends. ERR_NOMEM: not all of it is there. */
 void book_keep(struct book_txn *t);
 MUST_USE enum err book_kept(const struct book_txn *t, struct bytes *out);
-/* The same as book_commit, but a crash of the machine may take t back as long as it is the newest: whoever has what was kept can do
- * it again. */
+/* The same as book_commit, but a crash of the machine may take t back, with all such commits since the newest book_commit or
+ * book_settle: whoever has what was kept can do them again. */
 MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault);
+/* All that was committed is on the disk. Waits for who writes. An error: the book is broken. */
+MUST_USE enum err book_settle(struct book *b, struct fault *fault);
 /* From now on, or no more: only BOOK_AGAIN begins, all other writing is ERR_STORE; a soft commit that fails does so itself. Any thread. */
 void book_bar(struct book *b, bool on);
 /* Puts and deletes as t did which these bytes were kept of. ERR_BAD: they are none. */

@@ -135,6 +135,7 @@ MUST_USE enum err env_open(struct env **out, const char *path, unsigned flags, u
         return ERR_NOMEM;
     e->read_only = (flags & MDB_RDONLY) != 0;
     e->flags = flags;
+    e->anchor.fd = -1;
     (void)pthread_mutex_init(&e->lock, NULL);
     (void)pthread_once(&open_once, list_watch_forks);
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -160,50 +161,13 @@ void env_close(struct env *e)
 {
     if (e == NULL)
         return;
-    if (e->mdb != NULL)
+    if (e->mdb != NULL) {
+        env_soft_end(e);
         mdb_env_close(e->mdb);
+    }
     list_leave(e);
     (void)pthread_mutex_destroy(&e->lock);
     free(e);
-}
-
-/* After a failed fdatasync the kernel counts the pages as written, so a later one does not say whether they are. Of
- * what LMDB builds on, that can be missing on the disk only the meta page before: it goes out with the next commit's
- * sync. A commit whose own meta page is synced at once closes the gap: until that is on the disk, nothing that the
- * commits before need is overwritten. */
-int env_write_begin(struct env *e, MDB_txn **out)
-{
-    bool meta_async = (e->flags & (MDB_NOMETASYNC | MDB_NOSYNC)) == MDB_NOMETASYNC;
-    int rc = e->doubt && meta_async ? mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 0) : 0;
-    if (rc == 0)
-        rc = mdb_txn_begin(e->mdb, NULL, 0, out);
-    if (rc == MDB_PANIC)
-        atomic_store(&e->dead, true);
-    return rc;
-}
-
-int env_write_commit(struct env *e, MDB_txn *txn)
-{
-    int rc = mdb_txn_commit(txn);
-    MDB_txn *probe;
-    if (rc != 0) {                      /* its meta page may be on the disk, or not: LMDB begins nothing any more then */
-        int now = mdb_txn_begin(e->mdb, NULL, MDB_RDONLY, &probe);
-        if (now == 0)
-            mdb_txn_abort(probe);
-        else if (now == MDB_PANIC)
-            atomic_store(&e->dead, true);
-    }
-    if (rc == 0 && e->doubt && (e->flags & MDB_NOMETASYNC) != 0)
-        rc = mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 1);
-    e->doubt = rc != 0;
-    return rc;
-}
-
-int env_write_commit_soft(struct env *e, MDB_txn *txn)
-{
-    bool soft = !e->doubt && (e->flags & (MDB_NOMETASYNC | MDB_NOSYNC)) == 0 && mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 1) == 0;
-    int rc = env_write_commit(e, txn);
-    return soft && mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 0) != 0 && rc == 0 ? MDB_PANIC : rc;
 }
 
 const char *env_path(const struct env *e)

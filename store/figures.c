@@ -2,19 +2,27 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-/* One line of mdb_reader_list: "pid thread txnid", "-" for a slot that is not reading; first a line of headings. */
+struct reader_list { struct reader_figures *f; uint64_t pinned; };
+/* One line of mdb_reader_list: "pid thread txnid", "-" for a slot that is not reading; first a line of headings. The writer's own pin is
+ * no reader: it goes on by itself (env.c). */
 static int reader_line(const char *line, void *arg)
 {
-    struct reader_figures *f = arg;
+    struct reader_list *list = arg;
+    struct reader_figures *f = list->f;
     char txn[32];
     long pid;
     if (sscanf(line, "%ld %*s %31s", &pid, txn) != 2)
         return 0;
+    uint64_t id = txn[0] == '-' ? 0 : strtoull(txn, NULL, 10);
+    if (id != 0 && id == list->pinned && pid == (long)getpid()) {
+        list->pinned = 0;
+        return 0;
+    }
     f->slots++;
     if (txn[0] == '-')
         return 0;
-    uint64_t id = strtoull(txn, NULL, 10);
     if (!f->any || id < f->oldest) {
         f->oldest = id;
         f->pid = pid;
@@ -25,8 +33,9 @@ static int reader_line(const char *line, void *arg)
 
 void env_readers(struct env *e, struct reader_figures *out)
 {
+    struct reader_list list = { .f = out, .pinned = atomic_load(&e->pinned) };
     *out = (struct reader_figures){ 0 };
-    (void)mdb_reader_list(e->mdb, reader_line, out);
+    (void)mdb_reader_list(e->mdb, reader_line, &list);
 }
 
 /* The list of free pages: transaction id -> count, page, page ... (words of LMDB). The next write transaction takes
@@ -64,8 +73,11 @@ MUST_USE enum err env_free_pages(struct env *e, bool usable, uint64_t *out, stru
     enum err err = env_read_begin(e, &txn, fault);
     if (err != OK)
         return err;
+    uint64_t pinned = atomic_load(&e->pinned);
     if (usable)
         below = readers.any && readers.oldest < mdb_txn_id(txn) ? readers.oldest : mdb_txn_id(txn);
+    if (usable && pinned != 0 && pinned < below)
+        below = pinned;
     int rc = free_pages_in(txn, below, &pages);
     env_read_end(e, txn);
     if (rc != 0)

@@ -37,8 +37,8 @@ MUST_USE enum err folder_make(const char *path, struct fault *fault)
 void env_files_remove(const char *path, bool folder_too)
 {
     char file[STORE_PATH_MAX + 16];
-    static const char *const names[] = { "data.mdb", "lock.mdb" };
-    for (size_t i = 0; i < 2; i++)
+    static const char *const names[] = { "data.mdb", "lock.mdb", "anchor" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (file_path(file, sizeof file, path, names[i]) == OK)
             (void)unlink(file);
     if (folder_too)
@@ -223,10 +223,10 @@ MUST_USE enum err log_mark_empty(const char *dir, struct fault *fault)
     return err;
 }
 
-MUST_USE enum err boot_id_read(char out[64], struct fault *fault)
+MUST_USE enum err boot_id_read(char out[ANCHOR_BOOT], struct fault *fault)
 {
     struct bytes b;
-    enum err err = file_read("/proc/sys/kernel/random/boot_id", 63, &b, fault);
+    enum err err = file_read("/proc/sys/kernel/random/boot_id", ANCHOR_BOOT - 1, &b, fault);
     if (err != OK)
         return err;
     size_t n = strcspn((const char *)b.ptr, "\n");
@@ -234,6 +234,28 @@ MUST_USE enum err boot_id_read(char out[64], struct fault *fault)
     out[n] = '\0';
     free((void *)(uintptr_t)b.ptr);
     return n > 0 ? OK : fault_set(fault, ERR_IO, "the kernel's boot id is empty");
+}
+
+MUST_USE enum err env_mend(const char *path, const struct store *s, struct fault *fault)
+{
+    enum anchor_state state;
+    int lock;
+    enum err err = anchor_look(path, s->boot, &state, fault);
+    if (err != OK || state == ANCHOR_NONE || s->volatile_data)
+        return err;
+    if (s->boot[0] == '\0')
+        return fault_set(fault, ERR_IO, "%s: whether the machine stopped while it was written the kernel's boot id would say, which cannot "
+                         "be read", path);
+    if (store_writable(s))
+        return anchor_mend(path, s->boot, fault);
+    if (state != ANCHOR_LOST)
+        return OK;
+    if ((err = writer_lock(s->dir, &lock, NULL)) == OK) {
+        err = anchor_mend(path, s->boot, NULL);
+        (void)close(lock);
+    }
+    return err == OK ? OK : fault_set(fault, ERR_NOTNOW, "%s: the machine stopped while it was written; the daemon that writes it puts "
+                                      "it right when it starts, or any azoth command of its user", path);
 }
 
 /* --- one writer --------------------------------------------------------------------------------------------------- */

@@ -186,7 +186,7 @@ static unsigned env_flags(const struct store *s)
     return s->volatile_data ? MDB_NOSYNC : MDB_NOMETASYNC;
 }
 
-static enum err gen_make(struct gen **out, const char *path, unsigned number, unsigned flags, uint64_t map,
+static enum err gen_make(struct gen **out, const char *path, unsigned number, unsigned flags, const struct store *s,
                          struct fault *fault)
 {
     struct gen *g = calloc(1, sizeof *g);
@@ -194,11 +194,13 @@ static enum err gen_make(struct gen **out, const char *path, unsigned number, un
         return ERR_NOMEM;
     g->number = number;
     g->refs = 1;
-    enum err err = env_open(&g->env, path, flags, map, fault);
+    enum err err = env_open(&g->env, path, flags, s->map, fault);
     if (err != OK) {
         free(g);
         return err;
     }
+    if (s->soft && store_writable(s) && !s->volatile_data)
+        env_allow_soft(g->env, s->boot);
     *out = g;
     return OK;
 }
@@ -209,6 +211,8 @@ void gen_close(struct gen *g)
     if (g == NULL)
         return;
     (void)memccpy(path, env_path(g->env), 0, sizeof path);
+    if (g->doomed)
+        env_abandon(g->env);
     env_close(g->env);
     if (g->doomed)
         env_files_remove(path, true);
@@ -231,7 +235,7 @@ MUST_USE enum err gen_create(struct gen **out, const char *path, unsigned number
         return err;
     env_files_remove(path, false);
     /* filled without syncs: nothing points here before store_fresh_flip or store_open has synced it as a whole */
-    if ((err = gen_make(&g, path, number, MDB_NOSYNC, s->map, fault)) != OK)
+    if ((err = gen_make(&g, path, number, MDB_NOSYNC, s, fault)) != OK)
         return err;
     int rc = mdb_txn_begin(g->env->mdb, NULL, 0, &txn);
     if (rc == 0 && (rc = mdb_dbi_open(txn, META_DB, MDB_CREATE, &g->meta)) == 0 &&
@@ -315,8 +319,8 @@ MUST_USE enum err gen_open(struct gen **out, const char *path, unsigned number, 
                            struct fault *fault)
 {
     struct gen *g;
-    enum err err = gen_make(&g, path, number, env_flags(s), s->map, fault);
-    if (err != OK)
+    enum err err = env_mend(path, s, fault);
+    if (err != OK || (err = gen_make(&g, path, number, env_flags(s), s, fault)) != OK)
         return err;
     if (s->needs_slot && !env_has_slots(g->env))
         err = fault_set(fault, ERR_IO, "%s/lock.mdb: no reader slot can be taken on a read-only file system, and the writer would "

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/crew.h"
+#include "store/anchor.h"
 #include "store/store.h"
 
 #define STORE_PATH_MAX 3072
@@ -42,7 +43,17 @@ struct env {
     bool broken;                        /* under lock: growing failed, nothing is mapped */
     bool doubt;                         /* the last commit failed; writing thread only */
     unsigned flags;                     /* as opened, or as changed by the flip */
-    atomic_bool dead;                   /* LMDB gives MDB_PANIC: a meta page could not be written */
+    atomic_bool dead;                   /* nothing may be written any more: LMDB gives MDB_PANIC, or a sync of soft commits failed */
+    /* soft commits; writing thread only */
+    char boot[ANCHOR_BOOT];             /* empty: none are made */
+    struct anchor anchor;
+    struct anchor_place place;          /* what its file says */
+    bool anchored;                      /* the file says HELD, and `pin` reads the state that it names */
+    MDB_txn *pin;
+    _Atomic uint64_t pinned;            /* its transaction; 0: none; any thread */
+    unsigned softs;                     /* commits since then */
+    uint64_t steps;                     /* pages that the puts since then may have taken (room.c) */
+    uint64_t pages;                     /* of the environment then */
     atomic_uint grown;
     struct reader *readers;             /* under lock */
     dev_t dev;                          /* of data.mdb: no process opens one twice */
@@ -62,11 +73,21 @@ struct reader {
 enum err lmdb_err(struct fault *fault, int rc, const char *what, const char *path);
 /* The same for what mdb_txn_commit gave. */
 enum err commit_err(struct fault *fault, int rc, const struct env *e);
+/* --- envwrite.c: writing to them */
 /* mdb_txn_begin for writing, and mdb_txn_commit: what a failed commit leaves behind is made good by the next. */
 int env_write_begin(struct env *e, MDB_txn **out);
 int env_write_commit(struct env *e, MDB_txn *txn);
-/* The same, where its meta page may go to the disk with the next commit: a crash of the machine may take this one back. */
+/* From now on there may be soft commits (anchor.h). boot: the machine's boot id. */
+void env_allow_soft(struct env *e, const char *boot);
+/* t's changes show, and are on the disk after env_settle: a crash of the machine takes back all soft commits since then, or none. Where
+ * none may be made, or the map is nearly full, it is env_write_commit. */
 int env_write_commit_soft(struct env *e, MDB_txn *txn);
+/* What was committed is on the disk. An error of it behind soft commits: the environment is dead. */
+int env_settle(struct env *e);
+/* Before it is closed. */
+void env_soft_end(struct env *e);
+/* It is closed and removed next: nobody needs what is not on the disk yet. */
+void env_abandon(struct env *e);
 /* The folder must exist. flags: MDB_RDONLY, MDB_NOSYNC, MDB_NOMETASYNC. ERR_LOCKED: open in this process already. */
 MUST_USE enum err env_open(struct env **out, const char *path, unsigned flags, uint64_t map, struct fault *fault);
 void env_close(struct env *e);          /* NULL is fine */
@@ -140,25 +161,34 @@ MUST_USE enum err magic_write(const char *dir, const struct magic *m, bool volat
 MUST_USE enum err current_read(const char *dir, unsigned *out, struct fault *fault);
 MUST_USE enum err current_write(const char *dir, unsigned number, bool volatile_data, struct fault *fault);
 /* The log's mark: which boot of the machine wrote it and whether it was closed. ERR_NOTFOUND: none. */
-struct log_mark { char boot[64]; bool clean; };
+struct log_mark { char boot[ANCHOR_BOOT]; bool clean; };
 MUST_USE enum err log_mark_read(const char *dir, struct log_mark *out);
 MUST_USE enum err log_mark_write(const char *dir, const struct log_mark *m, bool volatile_data, struct fault *fault);
 MUST_USE enum err log_mark_empty(const char *dir, struct fault *fault);
-MUST_USE enum err boot_id_read(char out[64], struct fault *fault);
+MUST_USE enum err boot_id_read(char out[ANCHOR_BOOT], struct fault *fault);
 MUST_USE enum err writer_lock(const char *dir, int *fd, struct fault *fault);
+/* What a stop of the machine left of the environment at path, before anybody reads it. Who only reads does it where he has the rights and
+ * nobody writes; else ERR_NOTNOW. */
+MUST_USE enum err env_mend(const char *path, const struct store *s, struct fault *fault);
 MUST_USE enum err folder_make(const char *path, struct fault *fault);      /* 0750; fine when there already */
 void env_files_remove(const char *path, bool folder_too);
 MUST_USE enum err data_path(char out[STORE_PATH_MAX], const char *dir, unsigned number);
 
 /* --- store.c ------------------------------------------------------------------------------------------------------ */
+#define AHEAD_HASH 32
+struct ahead_frame { size_t at, len; uint64_t number, first, last; uint8_t hash[AHEAD_HASH]; };     /* first, last: of its records */
 struct ahead {
-    bool tried;                         /* to open the files: fd says which are */
+    bool tried;                         /* to open the file */
     bool open;                          /* transactions may go ahead of the log */
-    bool doubt;                         /* the log may lack what a file has: log_settle */
-    bool torn[4];                       /* to be emptied: a write failed, and so did emptying it */
-    int fd[4];
-    uint64_t number[4], last[4];        /* of each file's transaction (0: none), and of its last record */
+    bool doubt;                         /* the log may lack what the file has: log_settle */
+    bool done;                          /* all frames are where they belong: the next stands at the file's begin */
+    int fd;
+    struct ahead_frame *frame; size_t n;        /* as they stand in the file */
+    size_t torn;                        /* from this one on they are to be emptied: a write failed, and so did emptying it */
+    size_t end;                         /* of the newest */
+    uint64_t number;                    /* the newest that was given */
     uint8_t *buf; size_t len, cap;      /* what the open transaction puts */
+    uint64_t first;                     /* its first record; 0: none yet */
 };
 struct store {
     char dir[STORE_PATH_MAX - 64];
@@ -168,7 +198,8 @@ struct store {
     bool forward_only;                  /* store_follow keeps the data at hand rather than go back */
     bool needs_slot;                    /* no reading without a reader table */
     bool volatile_data;
-    char boot[64];                      /* empty: not asked for yet */
+    bool soft;                          /* commits of the data are soft (options) */
+    char boot[ANCHOR_BOOT];             /* empty: not asked for yet */
     int lock_fd;
     pthread_mutex_t mutex;
     pthread_mutex_t follow;             /* one thread at a time follows; taken before the others */
@@ -228,15 +259,15 @@ struct log_txn {
     struct room room;
     bool keeps;                         /* what it puts is in store.ahead, all of it */
     bool is_ahead;                      /* it is safe there */
+    bool trims;
     bool cuts;                          /* records behind cut_to go */
     uint64_t cut_to;
 };
 struct log_reader { struct store *s; struct reader reader; MDB_cursor *cursor; };
 
-/* --- ahead.c: the newest transactions of a core's log, each in a file ----------------------------------------------- */
-#define AHEAD_FILES 4                   /* two without an extra, two with */
-#define AHEAD_MAX ((size_t)1 << 20)     /* bytes of one */
-/* Opens the files and brings into the log what it lacks. Nothing for an edge, or a reader. */
+/* --- ahead.c: the newest transactions of a core's log, in a file --------------------------------------------------- */
+#define AHEAD_MAX ((size_t)1 << 20)     /* bytes of one; the file has room for two of that size */
+/* Opens the file and brings into the log what it lacks. Nothing for an edge, or a reader. */
 MUST_USE enum err ahead_open(struct store *s, struct fault *fault);
 void ahead_close(struct store *s);
 /* What t does is kept from here on, as long as it can be. */
@@ -244,7 +275,7 @@ void ahead_begin(struct log_txn *t);
 void ahead_record(struct log_txn *t, uint64_t seq, struct bytes record);
 void ahead_note(struct log_txn *t, struct bytes group, uint64_t epoch, uint64_t seq, struct bytes note);
 void ahead_reach(struct log_txn *t, uint64_t seq, bool first);
-/* Files with records behind seq are empty from now on. */
+/* What has records behind seq is not there any more. */
 MUST_USE enum err ahead_void(struct store *s, uint64_t seq, struct fault *fault);
 
 /* --- notes.c ------------------------------------------------------------------------------------------------------ */

@@ -29,7 +29,9 @@ static uint64_t left(const struct room *r)
 MUST_USE enum err room_for_put(struct room *r, size_t len, uint64_t (*touched)(void *arg), void *arg,
                                struct fault *fault)
 {
-    r->steps += STEPS_PER_PUT + len / r->env->page_size;
+    uint64_t steps = STEPS_PER_PUT + len / r->env->page_size;
+    r->steps += steps;
+    r->env->steps += steps;
     if (r->steps <= left(r))
         return OK;
     uint64_t pages = touched(arg);

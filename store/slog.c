@@ -94,6 +94,8 @@ static enum err log_prepare(struct store *s, const char *path, struct fault *fau
         return err;
     if (s->boot[0] == '\0' && (err = boot_id_read(s->boot, fault)) != OK)
         return err;
+    if (s->magic.role == STORE_CORE && (err = env_mend(path, s, fault)) != OK)
+        return err;
     if (log_mark_read(s->dir, &m) != OK)
         m = (struct log_mark){ .clean = false };
     if (!store_writable(s))
@@ -113,6 +115,8 @@ MUST_USE enum err log_open(struct store *s, struct fault *fault)
         return err;
     if ((err = env_open(&s->log, path, log_flags(s), s->map, fault)) != OK)
         return err;
+    if (store_writable(s) && s->magic.role == STORE_CORE && !s->volatile_data)
+        env_allow_soft(s->log, s->boot);
     if ((err = log_dbi_open(s, fault)) != OK) {
         env_close(s->log);
         s->log = NULL;
@@ -303,6 +307,7 @@ MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, 
     int rc = 0;
     enum err err = OK;
     t->keeps = false;
+    t->trims = true;
     before = before < t->last ? before : t->last;           /* the last record stays: it says where the log ends */
     *more = false;
     for (unsigned n = 0; err == OK; n++) {
@@ -332,7 +337,14 @@ MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault)
     }
     bool is_ahead = t->is_ahead;
     mdb_cursor_close(t->cursor);
-    int rc = is_ahead ? env_write_commit_soft(s->log, t->txn) : env_write_commit(s->log, t->txn);
+    /* what goes may be what the data, taken back by a crash of the machine, would need */
+    int rc = t->trims && s->soft ? env_settle(atomic_load(&s->gen)->env) : 0;
+    if (rc != 0) {
+        t->cursor = NULL;
+        log_abort(t);
+        return lmdb_err(fault, rc, "sync", s->dir);
+    }
+    rc = is_ahead ? env_write_commit_soft(s->log, t->txn) : env_write_commit(s->log, t->txn);
     s->log_writing = false;
     free(t);
     s->ahead.doubt |= is_ahead && rc != 0;
@@ -349,6 +361,7 @@ void log_abort(struct log_txn *t)
     if (t->txn != NULL)
         mdb_txn_abort(t->txn);
     t->s->log_writing = false;
+    t->s->ahead.doubt |= t->is_ahead;
     free(t);
 }
 

@@ -124,6 +124,24 @@ static enum err open_current(struct store *s, struct gen **out, struct fault *fa
 
 static enum err empty_log(struct store *s, struct fault *fault);
 
+/* A sync of the data failed in this boot: only its anchored state is sure. Others may be reading what is behind that, so it becomes a
+ * generation of its own. */
+static enum err leave_doubtful(struct store *s, struct fault *fault)
+{
+    char from[STORE_PATH_MAX], to[STORE_PATH_MAX];
+    enum anchor_state state;
+    unsigned number;
+    enum err err = current_read(s->dir, &number, fault);
+    if (err != OK || (err = data_path(from, s->dir, number)) != OK || (err = data_path(to, s->dir, number + 1)) != OK)
+        return err;
+    if ((err = anchor_look(from, s->boot, &state, fault)) != OK || state != ANCHOR_DOUBT)
+        return err;
+    env_files_remove(to, false);
+    if ((err = folder_make(to, fault)) != OK || (err = anchor_copy(from, to, fault)) != OK)
+        return err;
+    return current_write(s->dir, number + 1, s->volatile_data, fault);
+}
+
 static enum err open_existing(struct store *s, struct fault *fault)
 {
     struct gen *g;
@@ -131,6 +149,8 @@ static enum err open_existing(struct store *s, struct fault *fault)
     enum err err;
     if (store_writable(s) && current_read(s->dir, &number, fault) == ERR_NOTFOUND && only_first(s->dir) &&
         (err = current_write(s->dir, 1, s->volatile_data, fault)) != OK)
+        return err;
+    if (store_writable(s) && !s->volatile_data && (err = leave_doubtful(s, fault)) != OK)
         return err;
     if ((err = open_current(s, &g, fault)) != OK)
         return err;
@@ -180,14 +200,18 @@ static enum err options_take(struct store *s, const struct store_options *o, str
     s->volatile_data = o->volatile_data;
     s->forward_only = o->forward_only;
     s->needs_slot = o->needs_slot;
+    s->soft = o->soft;
     if (s->map < STORE_MAP_MIN)
         return fault_set(fault, ERR_LIMIT, "map_size %llu is below 1M", (unsigned long long)s->map);
     if (!store_writable(s))
         s->map = s->map < MAP_DEFAULT ? MAP_DEFAULT : s->map;
     else if (o->role != STORE_CORE && o->role != STORE_EDGE)
         return fault_set(fault, ERR_ROLE, "%s: a store is opened as a core's or an edge's", s->dir);
-    if (o->boot_id == NULL)
-        return OK;      /* the kernel's, asked for with the log */
+    if (o->boot_id == NULL) {
+        if (boot_id_read(s->boot, NULL) != OK)
+            s->boot[0] = '\0';          /* who needs it says that it is not there */
+        return OK;
+    }
     if (strlen(o->boot_id) >= sizeof s->boot || strpbrk(o->boot_id, "\n") != NULL)
         return fault_set(fault, ERR_LIMIT, "boot id is too long");
     memcpy(s->boot, o->boot_id, strlen(o->boot_id) + 1);
@@ -241,15 +265,14 @@ void store_close(struct store *s)
     if (s == NULL)
         return;
     store_fresh_drop(s);
-    if (store_writable(s) && !s->volatile_data)
-        (void)mdb_env_sync(atomic_load(&s->gen)->env->mdb, 1);
+    if (store_writable(s))
+        (void)env_settle(atomic_load(&s->gen)->env);
     release(s);
 }
 
 void store_discard(struct store *s)
 {
-    static const char *const names[] = { "magic", "current", "log/data.mdb", "log/lock.mdb", "log/mark", "log/ahead.0", "log/ahead.1", "log/ahead.2",
-                                         "log/ahead.3", "log",
+    static const char *const names[] = { "magic", "current", "log/data.mdb", "log/lock.mdb", "log/mark", "log/anchor", "log/ahead", "log",
                                          "writer.lock" };
     char dir[STORE_PATH_MAX], path[STORE_PATH_MAX];
     int lock = s->lock_fd;
@@ -321,7 +344,7 @@ static void swap(struct store *s, struct gen *g, bool doom)
 static enum err empty_log(struct store *s, struct fault *fault)
 {
     struct log_txn *t = NULL;
-    int rc = s->volatile_data ? 0 : mdb_env_sync(atomic_load(&s->gen)->env->mdb, 1);
+    int rc = env_settle(atomic_load(&s->gen)->env);
     if (rc != 0)
         return lmdb_err(fault, rc, "sync", s->dir);
     enum err err = log_begin(s, &t, fault);
@@ -482,4 +505,20 @@ MUST_USE enum err store_follow(struct store *s, struct fault *fault)
         err = move_on(s, fault);
     (void)pthread_mutex_unlock(&s->follow);
     return err;
+}
+
+MUST_USE enum err store_settle(struct store *s, struct fault *fault)
+{
+    struct env *data = atomic_load(&s->gen)->env;
+    if (!store_writable(s) || s->writing || s->log_writing)
+        return fault_set(fault, ERR_NOTNOW, "%s: cannot be settled now", s->dir);
+    int rc = s->log != NULL ? env_settle(s->log) : 0;
+    if (rc != 0)
+        return lmdb_err(fault, rc, "sync", env_path(s->log));
+    return (rc = env_settle(data)) == 0 ? OK : lmdb_err(fault, rc, "sync", env_path(data));
+}
+
+bool store_is_settled(const struct store *s)
+{
+    return atomic_load(&s->gen)->env->softs == 0 && (s->log == NULL || s->log->softs == 0);
 }

@@ -51,6 +51,9 @@ struct store_options {
     bool needs_slot;                /* STORE_READ beside a writer that may be at work: ERR_IO where no reader slot can be had (a
                                      * read-only file system): the writer would overwrite what is being read */
     bool volatile_data;             /* tests and simulators: no sync at all */
+    bool soft;                      /* commits of the data are not synced one by one: a crash of the machine takes back those since
+                                     * the last store_settle (at most some hundred; all of them or none), which have to come
+                                     * again, from the log or from upstream. The first of an epoch is synced. */
     unsigned threads;               /* that large writes may keep busy, the caller's among them; 0: one per processor */
 };
 
@@ -103,6 +106,10 @@ MUST_USE enum err store_peek(struct store_txn *t, struct bytes ns, struct bytes 
 MUST_USE enum err store_commit(struct store_txn *t, const struct head *head, const struct signed_head *sh,
                                struct fault *fault);
 void store_abort(struct store_txn *t);                          /* NULL is fine */
+/* What was committed, to the data and to a core's log, is on the disk. For the writing thread, between transactions. Any error: a sync
+ * failed, and the store is broken. */
+MUST_USE enum err store_settle(struct store *s, struct fault *fault);
+bool store_is_settled(const struct store *s);
 
 /* The head of the newest commit of this process; for the writing thread. ERR_NOTFOUND: nothing committed yet. */
 MUST_USE enum err store_head(struct store *s, struct head *out, struct signed_head *out_signed);
@@ -120,15 +127,20 @@ MUST_USE enum err log_clear(struct log_txn *t, struct fault *fault);
  * *more: some are left. The last record of the log is never removed. */
 MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, bool *more, struct fault *fault);
 /* t, its records and notes, is safe from now on, by one flush of a file beside the log (ahead.c), and may be told; log_commit must
- * follow, which then needs one flush, too. An error of that: log_settle brings t into the log, now or at the next open. extra: kept
- * with it for its reader (log_extra); empty: none. ERR_LIMIT: t is too large, takes something away, the disk has no
- * room for the file, or the store is an edge's: nothing happened. Any other: log_settle finds out. */
+ * follow. An error of that: log_settle brings t into the log, now or at the next open. extra: kept with it for its reader
+ * (log_extras); empty: none. ERR_LIMIT: t is too large, takes something away, the file is full or the disk has no room for it,
+ * or the store is an edge's: nothing happened. Any other: log_settle finds out. */
 MUST_USE enum err log_ahead(struct log_txn *t, struct bytes extra, struct fault *fault);
+/* The file holds as much as it should: time for log_ahead_anew. */
+bool log_ahead_filled(const struct store *s);
+/* All that went ahead is on the disk in log and data (store_settle), and where the extras belong: its room may be used again. */
+void log_ahead_anew(struct store *s);
 /* Behind an error of log_ahead or log_commit: the log has all that is safe. Not while a log_txn is open. */
 MUST_USE enum err log_settle(struct store *s, struct fault *fault);
-/* The extra of the newest transaction with one, or of the one before it; free(out->ptr). What is older is gone. ERR_NOTFOUND.
- * Also beside the core, which may have put a newer one there meanwhile. */
-MUST_USE enum err log_extra(struct store *s, bool newer, struct bytes *out, struct fault *fault);
+/* The extras that are still kept, oldest first: all since the last log_ahead_anew, and maybe older ones; until fn gives an error. What
+ * fn gets is borrowed until it returns. Also beside the core, which may put newer ones there meanwhile. ERR_NOTNOW: not settled. */
+typedef enum err log_extra_fn(void *arg, struct bytes extra, struct fault *fault);
+MUST_USE enum err log_extras(struct store *s, log_extra_fn *fn, void *arg, struct fault *fault);
 /* Synced on a core. On an edge not synced: the log is thrown away at the next open after a crash of the machine. */
 MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault);
 void log_abort(struct log_txn *t);                              /* NULL is fine */

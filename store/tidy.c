@@ -254,7 +254,7 @@ static enum err rewrite_all(struct tidy *t, unsigned runs_n, struct tidy_news *n
         mdb_txn_abort(txn);
         return lmdb_err(fault, rc, "tidy", env_path(e));
     }
-    return commit_err(fault, env_write_commit(e, txn), e);
+    return commit_err(fault, env_write_commit_soft(e, txn), e);
 }
 
 MUST_USE enum err tidy_slice(struct tidy *t, unsigned leaves, unsigned runs, struct tidy_news *news, struct fault *fault)

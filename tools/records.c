@@ -133,10 +133,10 @@ static enum err fill(struct source *s, int fd, bool (*go)(void *arg), void *arg,
     return err;
 }
 
-/* The two files of an environment and their folder. */
+/* The files of an environment and their folder. */
 static void folder_remove(const char *dir, const char *folder)
 {
-    static const char *const names[] = { "data.mdb", "lock.mdb" };
+    static const char *const names[] = { "data.mdb", "lock.mdb", "anchor" };
     char path[PATH_MAX], file[PATH_MAX];
     if (file_path(path, sizeof path, dir, folder) != OK)
         return;

@@ -2,6 +2,8 @@
  * machine dies between two steps. What edge.c promises is kept here, with the same order of steps. */
 #include "tests/sim/sim.h"
 
+#define SETTLE_PERCENT 10               /* of commits, behind which what there is is on the disk */
+
 /* --- the log ------------------------------------------------------------------------------------------------------------ */
 static void log_empty(struct disk *d)
 {
@@ -92,9 +94,10 @@ static enum err apply_next(struct sim *s, int i, uint64_t apply_to)
         count(s, N_MISMATCH);
     if (err != OK)
         return err;
-    d->before = d->data;
     d->data = next;
     d->loaded = false;
+    if (chance(s, SETTLE_PERCENT))
+        d->settled = d->data;
     count(s, N_APPLIED);
     check_shown(s, i);
     return OK;
@@ -177,7 +180,7 @@ static enum err fresh_check(struct sim *s, int i)
 static void fresh_flip(struct sim *s, int i)
 {
     struct disk *d = &s->node[i].disk;
-    d->data = d->before = d->fresh;                     /* synced before it is named */
+    d->data = d->settled = d->fresh;                     /* synced before it is named */
     d->loaded = true;
     d->rot = 0;
     fresh_drop(d);
@@ -302,7 +305,7 @@ static void disk_wipe(struct sim *s, int i)
     say(s, i, "gets an empty disk");
 }
 
-/* power: what was not synced is gone too: the log, and maybe the last commit. */
+/* power: what was not synced is gone too: the log, and the commits since the store was settled. */
 void disk_crash(struct sim *s, int i, bool power)
 {
     struct disk *d = &s->node[i].disk;
@@ -314,8 +317,8 @@ void disk_crash(struct sim *s, int i, bool power)
         disk_wipe(s, i);
         return;
     }
-    if (chance(s, 50) && position_compare(&d->before.applied, &d->data.applied) != 0) {
-        d->data = d->before;
+    if (position_compare(&d->settled.applied, &d->data.applied) != 0) {
+        d->data = d->settled;
         s->node[i].shown = d->data.applied;
         count(s, N_UNSYNCED);
     }

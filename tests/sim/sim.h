@@ -26,7 +26,7 @@
     X(CHUNKS, "chunks loaded", true) X(RESUMED, "copies resumed from another node", true)           \
     X(FLIPS, "flips", true) X(DROPS, "copies dropped", true) X(LOST, "messages lost", true)         \
     X(TWICE, "doubled", true) X(CUT, "cut off", true) X(LATE, "of earlier links", true)             \
-    X(POWER, "power cuts", true) X(UNSYNCED, "with the last transaction", true)                     \
+    X(POWER, "power cuts", true) X(UNSYNCED, "with unsynced transactions", true)                     \
     X(WIPED, "disks replaced by empty ones", true)                                                  \
     X(FULL, "steps on a full disk", true) X(FULL_COPY, "of copies", true)                           \
     X(FAILED, "failed steps", true) X(KEYLESS, "waits for a key", true) X(HELD, "held back", true)          \
@@ -96,7 +96,7 @@ struct disk {
     struct bytes log[MODEL_LOG + 1];                /* by seq */
     uint64_t first, last, complete;
     struct position log_end;
-    struct generation data, before;                 /* before: the last commit may be lost with the power */
+    struct generation data, settled;                /* settled: what a power cut leaves */
     bool loaded;                                    /* the mark in the data: its log is not of it */
     bool full, failing, keyless;                    /* keyless: a cluster key is not here yet */
     uint32_t rot;                                   /* keys whose entries are not what they were */

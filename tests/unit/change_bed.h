@@ -13,6 +13,7 @@
 struct bed {
     char dir[256];
     uint64_t map, records_map;
+    const char *boot;               /* of the machine; NULL: nothing is synced */
     struct store *store;
     struct node_key key;
     struct committer *committer;
@@ -37,8 +38,9 @@ static inline bool bed_configured(void *arg, struct bytes apex)
 static inline void bed_start_store(struct bed *b, commit_told_fn *told)
 {
     struct fault fault = { "" };
-    struct store_options o = { .dir = b->dir, .mode = STORE_CREATE, .role = STORE_CORE, .map_size = b->map, .volatile_data = true };
-    struct recordbook_options ro = { .dir = b->dir, .map_size = b->records_map, .volatile_data = true };
+    struct store_options o = { .dir = b->dir, .mode = STORE_CREATE, .role = STORE_CORE, .map_size = b->map,
+                               .volatile_data = b->boot == NULL, .soft = b->boot != NULL, .boot_id = b->boot };
+    struct recordbook_options ro = { .dir = b->dir, .map_size = b->records_map, .volatile_data = b->boot == NULL, .boot_id = b->boot };
     if (store_open(&b->store, &o, &fault) != OK || recordbook_open(&b->source, &ro, &fault) != OK
         || commit_open(&b->committer, b->store, &b->key, told, b, &fault) != OK || view_open(b->store, &b->view, &fault) != OK
         || queue_open(&b->queue, bed_ended, b) != OK)
@@ -62,10 +64,10 @@ static inline void bed_end(struct bed *b)
     source_close(b->source);
     store_close(b->store);
 }
-static inline void bed_open_sized(struct bed *b, uint64_t map, uint64_t records_map, commit_told_fn *told)
+static inline void bed_open_on(struct bed *b, const char *boot, uint64_t map, uint64_t records_map, commit_told_fn *told)
 {
     struct fault fault = { "" };
-    *b = (struct bed){ .map = map, .records_map = records_map };
+    *b = (struct bed){ .map = map, .records_map = records_map, .boot = boot };
     dir_make(b->dir, sizeof b->dir, "change");
     (void)pthread_mutex_init(&b->lock, NULL);
     (void)pthread_cond_init(&b->moved, NULL);
@@ -73,6 +75,10 @@ static inline void bed_open_sized(struct bed *b, uint64_t map, uint64_t records_
         fail_msg("no key: %s", fault.text);
     bed_start_store(b, told);
     bed_start_changer(b);
+}
+static inline void bed_open_sized(struct bed *b, uint64_t map, uint64_t records_map, commit_told_fn *told)
+{
+    bed_open_on(b, NULL, map, records_map, told);
 }
 static inline void bed_open(struct bed *b) { bed_open_sized(b, (uint64_t)64 << 20, (uint64_t)64 << 20, NULL); }
 static inline void bed_close(struct bed *b)

@@ -4,11 +4,34 @@
 #include "tests/util_folder.h"
 
 #include "builder/source_calls.h"
+#include "store/internal.h"
+#include "tests/util.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ZONE "example.com."
 #define BASE "@ SOA ns hostmaster 1 3600 900 1209600 300\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.2\n"
+
+/* From the how many-th flush on, how many of them fail; 0: none. */
+static struct { unsigned calls, from, n; } flushes;
+int fdatasync(int fd)
+{
+    unsigned call = flushes.from > 0 ? ++flushes.calls : 0;
+    if (call > 0 && call >= flushes.from && call < flushes.from + flushes.n) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+static void fail_flushes(unsigned from, unsigned n)
+{
+    flushes.calls = 0;
+    flushes.from = from;
+    flushes.n = n;
+}
 
 /* The folder as it was when subscribers heard of the newest change, and of the one before. */
 static struct { char now[PATH_MAX], before[PATH_MAX]; uint64_t told; bool off; } cut;
@@ -66,9 +89,9 @@ static bool lags(const char *dir)
 }
 
 /* A core that starts in the folder as it was. */
-static void start_there(struct bed *there, const struct bed *b)
+static void start_there(struct bed *there, const struct bed *b, const char *boot)
 {
-    *there = (struct bed){ .map = b->map, .records_map = b->records_map, .key = b->key };
+    *there = (struct bed){ .map = b->map, .records_map = b->records_map, .key = b->key, .boot = boot };
     assert_true(strlen(cut.now) < sizeof there->dir);
     memcpy(there->dir, cut.now, strlen(cut.now) + 1);
     (void)pthread_mutex_init(&there->lock, NULL);
@@ -106,7 +129,7 @@ static void is_there(struct bed *b, const struct state *s, unsigned step, const 
     struct bed there;
     if (!lags(cut.now))
         fail_msg("step %u, %s: nobody says that the records lack what the log has", step, what);
-    start_there(&there, b);
+    start_there(&there, b, NULL);
     if (!bed_has(&there, ZONE, s->line))
         fail_msg("step %u, %s: %s is not in the zone", step, what, s->line);
     assert_int_equal(log_last(&there), s->seq);
@@ -298,10 +321,269 @@ static void bytes_that_do_not_follow(void **state)
     bed_close(&b);
 }
 
+
+/* --- the machine stops, and takes back what was not synced ---------------------------------------------------------------- */
+#define LARGE "large.example."
+#define HOSTS 10
+/* What was told to be done, and what a start has to find. */
+struct world { struct bed b; struct rnd r; char line[HOSTS][40], comment[40]; unsigned n, large, keys; int last; };
+
+/* A change that goes ahead of the log; some with so much that the file's end is reached soon. */
+static void small_edit(struct world *w)
+{
+    static char set[40000];
+    int h = (int)rnd_below(&w->r, HOSTS);
+    size_t at = (size_t)snprintf(set, sizeof set, "h%d 300 A 192.0.2.%u\n", h, 1 + ++w->n % 250);
+    snprintf(w->line[h], sizeof w->line[h], "h%d.%s 300 IN A 192.0.2.%u", h, ZONE, 1 + w->n % 250);
+    for (unsigned k = rnd_below(&w->r, 2) == 0 ? 150 : 0; k > 0; k--)
+        at += (size_t)snprintf(set + at, sizeof set - at, "big%u 300 TXT \"%u%0200d\"\n", k % 4, k, (int)w->n);
+    struct edit *e = edit_new(ZONE, set, NULL);
+    snprintf(w->comment, sizeof w->comment, "n%u", w->n);
+    e->comment = w->comment;
+    edit_run(&w->b, e);
+    if (e->c.result.end != CHANGE_DONE)
+        fail_msg("%s", fault_text(&e->c.result.fault, e->c.result.err));
+    edit_free(e);
+    w->last = h;
+}
+/* One that cannot: records first, then log and data, each synced. */
+static void large_change(struct world *w)
+{
+    static char text[900000];
+    size_t at = (size_t)snprintf(text, sizeof text, BASE "mark%u 300 A 192.0.2.9\n", ++w->large);
+    for (unsigned k = 0; k < 2500; k++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "t%u 300 TXT \"%0150d\"\n", k, (int)w->large);
+    bed_whole(&w->b, w->large == 1 ? CHANGE_CREATE : CHANGE_WHOLE, LARGE, text, NULL);
+}
+static void key_put(struct world *w)
+{
+    struct source_txn *t;
+    char name[24];
+    snprintf(name, sizeof name, "k%u.", ++w->keys);
+    struct tsig_key_row k = { .name = name_of(name), .algorithm = bytes_of_text("hmac-sha256"), .secret = bytes_of_text("secret") };
+    assert_int_equal(source_begin(w->b.source, SOURCE_WRITE, &t, NULL), OK);
+    assert_int_equal(source_tsig_put(t, &k, NULL), OK);
+    assert_int_equal(source_commit(t, NULL), OK);
+}
+/* Any of the three may have reached the disk without the others; what went ahead is needed until all have. */
+static void settle_some(struct world *w)
+{
+    struct fault fault = { "" };
+    uint64_t seq;
+    bed_stall(&w->b);
+    switch (rnd_below(&w->r, 6)) {
+    case 0: case 1: assert_ok(source_settle(w->b.source, &fault), &fault); break;
+    case 2: assert_int_equal(env_settle(w->b.store->log), 0); break;
+    case 3: assert_int_equal(env_settle(atomic_load(&w->b.store->gen)->env), 0); break;
+    case 4: assert_ok(commit_raise_epoch(w->b.committer, 0, &seq, &fault), &fault); break;
+    default:
+        assert_ok(source_settle(w->b.source, &fault), &fault);
+        assert_ok(commit_checkpoint(w->b.committer, &fault), &fault);
+    }
+    bed_go(&w->b);
+}
+
+static void all_is_there(struct world *w, struct bed *there, uint64_t last, const char *what)
+{
+    struct source_figures f;
+    for (int h = 0; h < HOSTS; h++)
+        if (w->line[h][0] != '\0' && !bed_has(there, ZONE, w->line[h]))
+            fail_msg("%s: '%s' is not in the zone:\n%s", what, w->line[h], bed_text(there, ZONE));
+    if (log_last(there) != last)
+        fail_msg("%s: the log ends at %d, not at %d", what, (int)log_last(there), (int)last);
+    (void)bed_check(there, ZONE);
+    if (w->large > 0) {
+        char name[40];
+        snprintf(name, sizeof name, "mark%u." LARGE, w->large);
+        (void)bed_check(there, LARGE);
+        assert_true(bed_holds(there, LARGE, name));
+    }
+    assert_int_equal(source_figures(there->source, &f), OK);
+    assert_int_equal(f.keys, w->keys);
+    if (w->last >= 0) {
+        char owner[40];
+        snprintf(owner, sizeof owner, "h%d." ZONE, w->last);
+        if (!row_has(there, owner, TYPE_A, false, w->comment))
+            fail_msg("%s: the records lack the comment '%s'", what, w->comment);
+    }
+}
+
+/* Whole zones of the outbox are built in a thread of their own. */
+static void level(struct bed *there)
+{
+    while (changer_lag(there->changer).events > 0) {
+        bed_quiet(there);
+        (void)usleep(1000);
+    }
+}
+
+static void starts_again(struct world *w, bool killed, const char *what)
+{
+    struct bed there;
+    uint64_t last = log_last(&w->b);
+    char copy[PATH_MAX];
+    tmp_folder(copy);
+    copy_tree(cut.now, copy);
+    start_there(&there, &w->b, killed ? "one" : "two");
+    level(&there);
+    all_is_there(w, &there, last, what);
+    last = bed_edit(&there, ZONE, "later 300 A 192.0.2.99\n", NULL);        /* it goes on, and the machine stops again */
+    bed_quiet(&there);
+    remove_tree(copy);
+    tmp_folder(copy);
+    copy_tree(cut.now, copy);
+    bed_end(&there);
+    remove_tree(cut.now);
+    assert_int_equal(rename(copy, cut.now), 0);
+    start_there(&there, &w->b, "three");
+    level(&there);
+    all_is_there(w, &there, last, what);
+    assert_true(bed_has(&there, ZONE, "192.0.2.99"));
+    bed_end(&there);
+}
+
+static void nothing_told_is_lost(void **state)
+{
+    struct world w;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        w = (struct world){ .r = rnd_seed(seed), .last = -1 };
+        cut_begin();
+        cut.off = true;
+        bed_open_on(&w.b, "one", (uint64_t)256 << 20, (uint64_t)256 << 20, on_told);
+        bed_whole(&w.b, CHANGE_CREATE, ZONE, BASE, NULL);
+        for (unsigned step = 0; step < 50; step++) {
+            char what[80];
+            bool look = rnd_below(&w.r, 4) == 0, early = rnd_below(&w.r, 2) == 0, killed = rnd_below(&w.r, 4) == 0;
+            unsigned kind = rnd_below(&w.r, 16);
+            snprintf(what, sizeof what, "seed %d, step %u, kind %u, %s, %s", (int)seed, step, kind, early ? "when told" : "when answered",
+                     killed ? "killed" : "the machine stops");
+            bed_quiet(&w.b);
+            cut.told = 0;
+            cut.off = !look || !early;
+            if (kind == 0)
+                large_change(&w);
+            else if (kind == 1)
+                key_put(&w);
+            else if (kind < 5)
+                settle_some(&w);
+            else
+                small_edit(&w);
+            if (rnd_below(&w.r, 2) == 0)
+                bed_quiet(&w.b);        /* with the jobs behind it */
+            if (!look)
+                continue;
+            if (cut.told == 0) {
+                bed_stall(&w.b);        /* nobody writes while it is copied */
+                remove_tree(cut.now);
+                copy_tree(w.b.dir, cut.now);
+                bed_go(&w.b);
+            }
+            cut.off = true;
+            starts_again(&w, killed, what);
+        }
+        bed_close(&w.b);
+        cut_end();
+    }
+}
+
+/* --- flushes that fail ----------------------------------------------------------------------------------------------------- */
+static void copy_now(struct world *w)
+{
+    bed_stall(&w->b);
+    remove_tree(cut.now);
+    copy_tree(w->b.dir, cut.now);
+    bed_go(&w->b);
+}
+static void world_open(struct world *w, uint64_t seed)
+{
+    *w = (struct world){ .r = rnd_seed(seed), .last = -1 };
+    cut_begin();
+    cut.off = true;
+    bed_open_on(&w->b, "one", (uint64_t)256 << 20, (uint64_t)256 << 20, on_told);
+    bed_whole(&w->b, CHANGE_CREATE, ZONE, BASE, NULL);
+    for (unsigned i = 0; i < 5; i++)
+        small_edit(w);
+    bed_quiet(&w->b);
+}
+static void world_close(struct world *w)
+{
+    bed_close(&w->b);
+    cut_end();
+}
+
+/* Nobody asks for a checkpoint, but it comes before the file is full; then what the frames do not have any more is on the disk. */
+static void a_checkpoint_comes_in_time(void **state)
+{
+    struct world w;
+    (void)state;
+    world_open(&w, 1);
+    assert_false(w.b.store->ahead.done);
+    for (unsigned i = 0; i < 200 && !w.b.store->ahead.done; i++) {
+        small_edit(&w);
+        bed_quiet(&w.b);
+    }
+    assert_true(w.b.store->ahead.done);
+    small_edit(&w);
+    assert_int_equal(w.b.store->ahead.n, 1);
+    copy_now(&w);
+    starts_again(&w, false, "behind a checkpoint");
+    world_close(&w);
+}
+
+/* Whichever of a checkpoint's flushes it is: the next start has all, in this boot of the machine and in another. */
+static void a_checkpoint_that_fails(void **state)
+{
+    bool failed = true;
+    (void)state;
+    for (unsigned call = 1; failed; call++) {
+        struct world w;
+        char what[40];
+        world_open(&w, call);
+        bed_stall(&w.b);
+        fail_flushes(call, 1);
+        failed = source_settle(w.b.source, NULL) != OK || commit_checkpoint(w.b.committer, NULL) != OK;
+        fail_flushes(0, 0);
+        bed_go(&w.b);
+        assert_true(failed || call > 6);            /* two flushes each */
+        for (unsigned killed = 0; killed < 2; killed++) {
+            snprintf(what, sizeof what, "flush %u, %s", call, killed == 1 ? "killed" : "the machine stops");
+            copy_now(&w);
+            starts_again(&w, killed == 1, what);
+        }
+        world_close(&w);
+    }
+}
+
+/* The frame is taken back, or it is not known: then it comes true everywhere, or nowhere. */
+static void a_frame_that_fails(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 4; n++) {
+        struct world w;
+        world_open(&w, n);
+        struct edit *e = edit_new(ZONE, "lost 300 A 192.0.2.77\n", NULL);
+        fail_flushes(1, n);
+        edit_run(&w.b, e);
+        enum change_end end = e->c.result.end;
+        edit_free(e);
+        assert_int_equal(end, CHANGE_UNKNOWN);
+        fail_flushes(0, 0);
+        copy_now(&w);
+        small_edit(&w);                             /* it goes on, without it */
+        assert_false(bed_has(&w.b, ZONE, "192.0.2.77"));
+        copy_now(&w);
+        starts_again(&w, n % 2 == 0, "behind a frame that failed");
+        world_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_of_them_may_be_behind), cmocka_unit_test(records_follow_the_log), cmocka_unit_test(bytes_that_do_not_follow),
+        cmocka_unit_test(any_of_them_may_be_behind), cmocka_unit_test(nothing_told_is_lost), cmocka_unit_test(a_checkpoint_comes_in_time),
+        cmocka_unit_test(a_checkpoint_that_fails),
+        cmocka_unit_test(a_frame_that_fails), cmocka_unit_test(records_follow_the_log), cmocka_unit_test(bytes_that_do_not_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
