@@ -62,7 +62,7 @@ struct api *api_open(int port, const char *key, size_t connections, api_reply_fn
     *a = (struct api){ .port = port, .key = key, .fn = fn, .arg = arg };
     a->n = connections < API_CONNECTIONS_MAX ? connections : API_CONNECTIONS_MAX;
     for (size_t i = 0; i < a->n; i++) {
-        a->fds[i] = (struct pollfd){ .fd = connect_to(port), .events = POLLIN };
+        a->fds[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
         if ((a->c[i].in = malloc(REPLY_MAX + 1)) == NULL)
             die("memory", strerror(errno));
     }
@@ -72,7 +72,8 @@ struct api *api_open(int port, const char *key, size_t connections, api_reply_fn
 void api_close(struct api *a)
 {
     for (size_t i = 0; i < a->n; i++) {
-        (void)close(a->fds[i].fd);
+        if (a->fds[i].fd >= 0)
+            (void)close(a->fds[i].fd);
         free(a->c[i].in);
     }
     free(a);
@@ -86,6 +87,8 @@ void api_send(struct api *a, const char *method, const char *path, const char *b
     size_t i = 0;
     while (a->c[i].busy)
         i++;
+    if (a->fds[i].fd < 0)           /* not before: one that never asks anything is not kept long */
+        a->fds[i].fd = connect_to(a->port);
     int head = snprintf(a->out, sizeof a->out, "%s %s HTTP/1.1\r\nHost: bench\r\nX-API-Key: %s\r\nContent-Length: %zu\r\n\r\n",
                         method, path, a->key, len);
     if (head < 0 || (size_t)head + len > sizeof a->out)
@@ -142,6 +145,11 @@ void api_wait(struct api *a, uint64_t wait_us)
         if (a->fds[i].revents == 0)
             continue;
         ssize_t got = recv(a->fds[i].fd, c->in + c->in_n, REPLY_MAX - c->in_n, MSG_DONTWAIT);
+        if (got == 0 && !c->busy) {
+            (void)close(a->fds[i].fd);
+            a->fds[i].fd = -1;
+            continue;
+        }
         if (got <= 0 || !c->busy)
             die("reply of the API", got == 0 ? "connection closed" : strerror(errno));
         c->in_n += (size_t)got;
