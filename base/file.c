@@ -145,3 +145,20 @@ MUST_USE enum err file_folder(const char *path, struct fault *fault)
         return from_errno(fault, "cannot look at", path);
     return S_ISDIR(st.st_mode) ? OK : fault_set(fault, ERR_IO, "%s is not a folder", path);
 }
+
+bool file_put_at(int fd, const uint8_t *p, size_t len, off_t at)
+{
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n == 0 ? EIO : errno;
+            return false;
+        }
+        p += n;
+        len -= (size_t)n;
+        at += n;
+    }
+    return true;
+}

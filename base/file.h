@@ -14,6 +14,8 @@ enum err file_errno(int number);
 MUST_USE enum err file_read(const char *path, size_t most, struct bytes *out, struct fault *fault);
 /* Written beside, synced, renamed over path, folder synced: after a crash the old or the new contents stand there. */
 MUST_USE enum err file_replace(const char *path, struct bytes contents, mode_t mode, struct fault *fault);
+/* All of it at this place, not synced. false: errno says why. */
+bool file_put_at(int fd, const uint8_t *p, size_t len, off_t at);
 /* Syncs the folder that path stands in, so that a new or renamed file there survives a crash. */
 MUST_USE enum err file_sync_folder(const char *path, struct fault *fault);
 /* The folder path, made when it is not there (mode 0755); its parents must exist. */

@@ -43,21 +43,6 @@ static enum err failed(struct fault *fault, const char *what, const struct store
     return fault_set(fault, err, "cannot %s %s/log/ahead: %s", what, s->dir, strerror(rc));
 }
 
-static bool put_all(int fd, const uint8_t *p, size_t len, size_t to)
-{
-    for (size_t at = 0; at < len;) {
-        ssize_t n = pwrite(fd, p + at, len - at, (off_t)(to + at));
-        if (n <= 0) {
-            if (n < 0 && errno == EINTR)
-                continue;
-            errno = n == 0 ? EIO : errno;
-            return false;
-        }
-        at += (size_t)n;
-    }
-    return true;
-}
-
 static bool sync_it(const struct store *s) { return s->volatile_data || fdatasync(s->ahead.fd) == 0; }
 
 /* With as much again left behind it: what follows it in a new store needs some, lock files too, which a disk without a block ends the
@@ -76,7 +61,7 @@ static bool put_zeros(int fd, size_t at)
     static const uint8_t zeros[16 * BLOCK];
     for (size_t n; at < RING; at += n) {
         n = RING - at < sizeof zeros ? RING - at : sizeof zeros;
-        if (!put_all(fd, zeros, n, at))
+        if (!file_put_at(fd, zeros, n, (off_t)at))
             return false;
     }
     return true;
@@ -219,7 +204,7 @@ static enum err void_from(struct store *s, size_t i, struct fault *fault)
         return OK;
     bool gone = true;
     for (size_t k = i; k < a->n && gone; k++)
-        gone = put_all(a->fd, zeros, HEAD, a->frame[k].at);
+        gone = file_put_at(a->fd, zeros, HEAD, (off_t)a->frame[k].at);
     if (!gone || !sync_it(s)) {
         a->doubt = true;
         a->torn = a->torn < i ? a->torn : i;
@@ -359,7 +344,7 @@ MUST_USE enum err log_ahead(struct log_txn *t, struct bytes extra, struct fault 
     f.number = (a->n > 0 ? a->frame[a->n - 1].number : a->number) + 1;
     seal(a, &f);
     frame_push(a, &f);
-    if (put_all(a->fd, a->buf, f.len, f.at) && sync_it(s)) {
+    if (file_put_at(a->fd, a->buf, f.len, (off_t)f.at) && sync_it(s)) {
         t->is_ahead = true;
         return OK;
     }

@@ -129,23 +129,6 @@ MUST_USE enum err anchor_look(const char *path, const char *boot, enum anchor_st
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------------------ */
-static bool write_whole(int fd, const uint8_t *p, size_t len, off_t at)
-{
-    while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n == 0 ? EIO : errno;
-            return false;
-        }
-        p += n;
-        len -= (size_t)n;
-        at += n;
-    }
-    return true;
-}
-
 /* Both places with zeros: overwriting them later needs no block and no news from the file system. */
 static bool make_room(int fd, const char *path)
 {
@@ -158,7 +141,7 @@ static bool make_room(int fd, const char *path)
         return true;
     if (file_path(file, sizeof file, path, "data.mdb") == OK && stat(file, &data) == 0)
         (void)fchmod(fd, data.st_mode & 0777);      /* who reads the one has to read the other */
-    return write_whole(fd, zeros, sizeof zeros, 0) && fsync(fd) == 0
+    return file_put_at(fd, zeros, sizeof zeros, 0) && fsync(fd) == 0
         && file_path(file, sizeof file, path, "anchor") == OK && file_sync_folder(file, NULL) == OK;
 }
 
@@ -191,7 +174,7 @@ int anchor_write(struct anchor *a, enum anchor_state state, const char *boot, co
     uint8_t buf[PLACE];
     (void)snprintf(m.boot, sizeof m.boot, "%s", boot);
     mark_write(buf, &m);
-    if (!write_whole(a->fd, buf, sizeof buf, (off_t)(m.number & 1) * PLACE_AT) || fdatasync(a->fd) != 0)
+    if (!file_put_at(a->fd, buf, sizeof buf, (off_t)(m.number & 1) * PLACE_AT) || fdatasync(a->fd) != 0)
         return errno;
     a->number = m.number;
     return 0;
@@ -238,7 +221,7 @@ static bool metas_put(int fd, const struct anchor_place *p)
     memcpy(meta, p->meta, sizeof meta);
     for (uint64_t page = 0; page < 2; page++) {
         memcpy(meta + META_PAGE_AT, &page, sizeof page);
-        if (!write_whole(fd, meta, sizeof meta, (off_t)(page * p->page_size)))
+        if (!file_put_at(fd, meta, sizeof meta, (off_t)(page * p->page_size)))
             return false;
     }
     return fdatasync(fd) == 0;
@@ -291,7 +274,7 @@ static bool copy_bytes(int from, int to, uint64_t len)
             continue;
         if (n == 0)
             break;      /* LMDB makes the file as long as what was written */
-        done = n > 0 && write_whole(to, buf, (size_t)n, (off_t)at);
+        done = n > 0 && file_put_at(to, buf, (size_t)n, (off_t)at);
         at += n > 0 ? (uint64_t)n : 0;
     }
     free(buf);

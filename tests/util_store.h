@@ -91,4 +91,43 @@ static inline struct op op_del(const char *ns, const char *key)
     return (struct op){ OP_DEL, bytes_of_text(ns), bytes_of_text(key), { 0 } };
 }
 
+/* Its entries are what its digest, lanes and head say. */
+static inline void store_check(struct store *s)
+{
+    char names[STORE_NAMESPACES_MAX][STORE_NS_MAX + 1];
+    struct digest d = { { 0 } }, lanes;
+    uint8_t sum[DIGEST_LEN];
+    uint64_t keys = 0, bytes = 0;
+    struct view *v;
+    struct head h;
+    size_t n;
+    assert_ok(view_open(s, &v, NULL), NULL);
+    assert_ok(view_begin(v), NULL);
+    assert_ok(view_namespaces(v, names, &n), NULL);
+    for (size_t i = 0; i < n; i++) {
+        struct cursor *c;
+        struct entry e;
+        assert_ok(cursor_open(v, bytes_of_text(names[i]), &c), NULL);
+        for (; cursor_next(c, &e) == OK; keys++) {
+            digest_add(&d, bytes_of_text(names[i]), e.key, e.value);
+            bytes += e.key.len + e.value.len;
+        }
+        cursor_close(c);
+    }
+    enum err err = view_head(v, &h, NULL);
+    if (err == OK) {
+        assert_ok(view_digest(v, &lanes), NULL);
+        assert_memory_equal(&lanes, &d, sizeof d);
+        digest_final(&d, sum);
+        assert_memory_equal(sum, h.digest, DIGEST_LEN);
+        assert_int_equal(keys, h.keys);
+        assert_int_equal(bytes, h.bytes);
+    } else {
+        assert_int_equal(err, ERR_NOTFOUND);
+        assert_int_equal(keys, 0);
+    }
+    view_end(v);
+    view_close(v);
+}
+
 #endif

@@ -222,35 +222,6 @@ static void after_power_loss(char dir[PATH_MAX])
 }
 
 /* --- the store on it ------------------------------------------------------------------------------------------------------ */
-static void verify(struct store *s)
-{
-    char names[STORE_NAMESPACES_MAX][STORE_NS_MAX + 1];
-    struct digest d = { { 0 } };
-    uint8_t sum[DIGEST_LEN];
-    struct view *v;
-    struct head h;
-    size_t n;
-    assert_ok(view_open(s, &v, &t.fault), &t.fault);
-    assert_ok(view_begin(v), NULL);
-    assert_ok(view_namespaces(v, names, &n), NULL);
-    for (size_t i = 0; i < n; i++) {
-        struct cursor *c;
-        struct entry e;
-        assert_ok(cursor_open(v, bytes_of_text(names[i]), &c), NULL);
-        while (cursor_next(c, &e) == OK)
-            digest_add(&d, bytes_of_text(names[i]), e.key, e.value);
-        cursor_close(c);
-    }
-    enum err err = view_head(v, &h, NULL);
-    digest_final(&d, sum);
-    if (err == OK)
-        assert_memory_equal(sum, h.digest, DIGEST_LEN);
-    else
-        assert_int_equal(err, ERR_NOTFOUND);
-    view_end(v);
-    view_close(v);
-}
-
 /* One transaction, the log first. */
 static enum err change(struct rnd *r)
 {

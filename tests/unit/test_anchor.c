@@ -72,7 +72,7 @@ static void found(const char *dir, const char *boot, uint64_t least, uint64_t mo
         o.mode = STORE_READ;
         if (store_open(&s, &o, &t.fault) != OK)
             fail_msg("seed %llu: a reader: %s", (unsigned long long)seed, t.fault.text);
-        verify(s);
+        store_check(s);
         store_close(s);
         o.mode = STORE_WRITE;
     }
@@ -81,7 +81,7 @@ static void found(const char *dir, const char *boot, uint64_t least, uint64_t mo
     if (seq_now(s) < least || seq_now(s) > most)
         fail_msg("seed %llu: %llu is there, not %llu to %llu", (unsigned long long)seed, (unsigned long long)seq_now(s), (unsigned long long)least,
                  (unsigned long long)most);
-    verify(s);
+    store_check(s);
     struct store *was = t.s;
     struct rnd r = rnd_seed(seed);
     t.s = s;
@@ -93,7 +93,7 @@ static void found(const char *dir, const char *boot, uint64_t least, uint64_t mo
     o.boot_id = "three";
     assert_ok(store_open(&s, &o, &t.fault), &t.fault);
     assert_int_equal(seq_now(s), seq);
-    verify(s);
+    store_check(s);
     store_close(s);
 }
 
@@ -168,7 +168,7 @@ static void a_sync_fails(void **state)
         uint64_t least = settled, most = seq_now(t.s) + 1;
         failures += err != OK;
         if (err != OK && change(&own) == OK) {          /* the next one shows what LMDB thinks of itself */
-            verify(t.s);                /* a write that failed: nothing happened */
+            store_check(t.s);                /* a write that failed: nothing happened */
             most++;
         } else if (err != OK) {
             struct store_figures after;
@@ -180,7 +180,7 @@ static void a_sync_fails(void **state)
             if (seq_now(t.s) < least || seq_now(t.s) > most || (after.generation == 1 && seq_now(t.s) + 1 < most))
                 fail_msg("seed %llu: generation %u has %llu, not %llu to %llu", (unsigned long long)seed, after.generation,
                          (unsigned long long)seq_now(t.s), (unsigned long long)least, (unsigned long long)most);
-            verify(t.s);
+            store_check(t.s);
             disk_end();
             settled = least = seq_now(t.s);     /* the new generation is on the disk */
             assert_ok(change(&own), &t.fault);
@@ -250,7 +250,7 @@ static void a_reader_waits_for_the_writer(void **state)
     assert_non_null(strstr(t.fault.text, "the machine stopped while it was written"));
     (void)close(fd);
     assert_ok(store_open(&s, &o, &t.fault), &t.fault);
-    verify(s);
+    store_check(s);
     store_close(s);
     remove_tree(dir);
     tmp_store_close(&t);
@@ -276,7 +276,7 @@ static void files_stay_small(void **state)
             fail_msg("map of %llu: the file has %llu bytes", (unsigned long long)rows[i].map, (unsigned long long)f.used_bytes);
         assert_int_equal(f.readers, 0);         /* the pin is none */
         assert_int_equal(f.oldest_reader, 0);
-        verify(t.s);
+        store_check(t.s);
         tmp_store_close(&t);
     }
 }

@@ -153,14 +153,21 @@ static void address_in_use(void **state)
     }
 }
 
+/* "one" is asked where nobody is yet. */
+static struct link *ask_early(char address[64])
+{
+    snprintf(address, 64, "tcp://127.0.0.1:%u", free_port());
+    struct link *req = open_ok(LINK_REQ, address);
+    assert_int_equal(link_send(req, bytes_of_text("one")), OK);
+    return req;
+}
+
 static void request_and_reply(void **state)
 {
     char address[64];
     struct bytes got;
     (void)state;
-    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", free_port());
-    struct link *req = open_ok(LINK_REQ, address);
-    assert_int_equal(link_send(req, bytes_of_text("one")), OK);         /* nobody is there yet */
+    struct link *req = ask_early(address);
     assert_int_equal(link_recv(req, &got), ERR_AGAIN);
     struct link *rep = open_ok(LINK_REP, address);
     assert_true(serve(rep, req, &got, 5000) && bytes_equal(got, bytes_of_text("one")));
@@ -200,9 +207,7 @@ static void asked_once(void **state)
     char address[64];
     struct bytes got;
     (void)state;
-    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", free_port());
-    struct link *req = open_ok(LINK_REQ, address);
-    assert_int_equal(link_send(req, bytes_of_text("one")), OK);         /* nobody is there yet */
+    struct link *req = ask_early(address);
     struct link *rep = open_ok(LINK_REP, address);
     hold_until_connected = true;
     assert_int_equal(link_recv(req, &got), ERR_AGAIN);

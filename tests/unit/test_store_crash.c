@@ -36,37 +36,6 @@ static void change(struct rnd *r)
     assert_ok(commit_at(t.s, x, seq, &t.fault), &t.fault);
 }
 
-static void verify(void)
-{
-    char names[STORE_NAMESPACES_MAX][STORE_NS_MAX + 1];
-    struct digest d = { { 0 } }, lanes;
-    uint8_t sum[DIGEST_LEN];
-    uint64_t keys = 0;
-    struct view *v;
-    struct head h;
-    size_t n;
-    assert_ok(view_open(t.s, &v, &t.fault), &t.fault);
-    assert_ok(view_begin(v), NULL);
-    assert_ok(view_namespaces(v, names, &n), NULL);
-    for (size_t i = 0; i < n; i++) {
-        struct cursor *c;
-        struct entry e;
-        assert_ok(cursor_open(v, bytes_of_text(names[i]), &c), NULL);
-        for (; cursor_next(c, &e) == OK; keys++)
-            digest_add(&d, bytes_of_text(names[i]), e.key, e.value);
-        cursor_close(c);
-    }
-    assert_ok(view_digest(v, &lanes), NULL);
-    assert_memory_equal(&lanes, &d, sizeof d);
-    if (view_head(v, &h, NULL) == OK) {
-        digest_final(&d, sum);
-        assert_memory_equal(sum, h.digest, DIGEST_LEN);
-        assert_int_equal(keys, h.keys);
-    }
-    view_end(v);
-    view_close(v);
-}
-
 static void killed(void **state)
 {
     struct rnd r = rnd_seed(*(uint64_t *)*state);
@@ -100,7 +69,7 @@ static void killed(void **state)
         if (!WIFSIGNALED(status))
             fail_msg("round %u: the child ended by itself: %x", round, (unsigned)status);
         assert_ok(store_open(&t.s, &t.options, &t.fault), &t.fault);
-        verify();
+        store_check(t.s);
         uint64_t now = seq_now(t.s);
         assert_true(now >= seq + wait);         /* nothing committed is lost: the machine did not crash */
         seq = now;
@@ -113,7 +82,7 @@ static void killed(void **state)
         assert_int_equal(first, last == 0 ? 0 : 1);
         change(&r);                             /* and it goes on */
         seq = seq_now(t.s);
-        verify();
+        store_check(t.s);
         store_close(t.s);
     }
     remove_tree(t.dir);

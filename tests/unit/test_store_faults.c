@@ -30,7 +30,7 @@ static void consistent(enum err err)
     if (store_is_broken(t.s))
         reopen_as_a_daemon();
     assert_int_equal(seq_now(t.s), acked);
-    verify(t.s);
+    store_check(t.s);
 }
 
 static void power_loss(void)
@@ -49,7 +49,7 @@ static void power_loss(void)
     seq = seq_now(s);
     if (seq + 1 < acked_at_cut)
         fail_msg("%llu was committed, %llu is there", (unsigned long long)acked_at_cut, (unsigned long long)seq);
-    verify(s);
+    store_check(s);
     assert_ok(log_range(s, &first, &last), NULL);
     if (last < acked_at_cut)
         fail_msg("%llu was committed, the log ends at %llu", (unsigned long long)acked_at_cut, (unsigned long long)last);
@@ -279,7 +279,7 @@ static void endless_reader(void **state)
     uint64_t before = f.used_bytes;
     assert_ok(store_figures(t.s, &f), NULL);
     assert_int_equal(f.used_bytes, before);
-    verify(t.s);
+    store_check(t.s);
     tmp_store_close(&t);
 }
 

@@ -27,39 +27,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What is stored is what the head says: recomputed over every entry. */
-static void verify(void)
-{
-    char names[STORE_NAMESPACES_MAX][STORE_NS_MAX + 1];
-    struct digest d = { { 0 } };
-    uint8_t sum[DIGEST_LEN];
-    uint64_t keys = 0, bytes = 0;
-    struct view *v;
-    struct head h;
-    size_t n;
-    assert_ok(view_open(t.s, &v, &t.fault), &t.fault);
-    assert_ok(view_begin(v), NULL);
-    assert_ok(view_namespaces(v, names, &n), NULL);
-    for (size_t i = 0; i < n; i++) {
-        struct cursor *c;
-        struct entry e;
-        assert_ok(cursor_open(v, bytes_of_text(names[i]), &c), NULL);
-        while (cursor_next(c, &e) == OK) {
-            digest_add(&d, bytes_of_text(names[i]), e.key, e.value);
-            keys++;
-            bytes += e.key.len + e.value.len;
-        }
-        cursor_close(c);
-    }
-    assert_ok(view_head(v, &h, NULL), NULL);
-    digest_final(&d, sum);
-    assert_memory_equal(sum, h.digest, DIGEST_LEN);
-    assert_int_equal(keys, h.keys);
-    assert_int_equal(bytes, h.bytes);
-    view_end(v);
-    view_close(v);
-}
-
 static enum err put_n(unsigned i, size_t len)
 {
     static uint8_t value[STORE_VALUE_MAX];
@@ -92,14 +59,14 @@ static void full_map(void **state)
         uint64_t seq = seq_now(t.s);
         assert_int_equal(put_n(n, lens[l]), ERR_FULL);
         assert_int_equal(seq_now(t.s), seq);
-        verify();
+        store_check(t.s);
         tmp_store_reopen(&t);
         assert_int_equal(put_n(n, lens[l]), ERR_FULL);
         assert_true(n > 3);
         for (unsigned i = 0; i < n; i++)                    /* deletes work, one by one, to the last */
             if (del_n(i) != OK)
                 fail_msg("values of %zu: delete %u of %u: %s", lens[l], i, n, t.fault.text);
-        verify();
+        store_check(t.s);
         if ((err = put_n(n, lens[l])) != OK)                /* and what they freed can be used again */
             fail_msg("values of %zu: a put after the deletes: %s", lens[l], t.fault.text);
         assert_ok(del_n(n), &t.fault);
@@ -119,11 +86,11 @@ static void full_in_one(void **state)
     assert_ok(store_run(t.s, ops, 1000, &t.fault), &t.fault);
     for (int again = 0; again < 3; again++) {
         assert_int_equal(store_run(t.s, ops, ROWS(ops), &t.fault), ERR_FULL);
-        verify();
+        store_check(t.s);
         assert_int_equal(seq_now(t.s), 1);
     }
     assert_ok(store_run(t.s, ops + 1000, 1000, &t.fault), &t.fault);
-    verify();
+    store_check(t.s);
 }
 
 /* An old reader holds the pages that deletes freed: full stays full, until it moves. */
@@ -144,7 +111,7 @@ static void full_behind_reader(void **state)
         assert_ok(del_n(i), &t.fault);
     }
     assert_ok(put_n(0, 1900), &t.fault);
-    verify();
+    store_check(t.s);
     view_close(v);
 }
 
@@ -182,12 +149,12 @@ static void limited_file(void **state)
     assert_true(err == ERR_FULL || err == ERR_STORE);
     assert_true(again == ERR_FULL || again == ERR_STORE);
     assert_true(n > 20);
-    verify();
+    store_check(t.s);
     assert_ok(put_n(n, 2500), &t.fault);        /* space is there again: it goes on, without a new opening */
     assert_ok(del_n(1), &t.fault);
-    verify();
+    store_check(t.s);
     tmp_store_reopen(&t);
-    verify();
+    store_check(t.s);
 }
 
 /* A file system of 3 MiB in a mount namespace of the child's own; where that is not allowed there is nothing to see. */
@@ -207,14 +174,14 @@ static void tiny_disk_child(void)
     unsigned n = fill_disk(&err, &again);
     if (err != ERR_FULL || again != ERR_FULL || n < 20)
         _exit(2);
-    verify();
+    store_check(t.s);
     if (unlink(ballast) != 0 || put_n(n, 2500) != OK || del_n(1) != OK)
         _exit(3);
-    verify();
+    store_check(t.s);
     store_close(t.s);
     if (store_open(&t.s, &t.options, &t.fault) != OK)
         _exit(4);
-    verify();
+    store_check(t.s);
     store_close(t.s);
     _exit(0);
 }
@@ -246,7 +213,7 @@ static void full_disk_child(void)
     fill_to_the_brim(ballast);
     if (store_open(&t.s, &t.options, &t.fault) != OK)
         _exit(2);
-    verify();
+    store_check(t.s);
     (void)snprintf(ballast, sizeof ballast, "%s/log/mark", t.dir);
     _exit(stat(ballast, &st) == 0 && st.st_size == 0 ? 0 : 3);
 }
