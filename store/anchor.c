@@ -33,8 +33,7 @@ struct mark { uint64_t number; enum anchor_state state; char boot[ANCHOR_BOOT]; 
 static enum err failed(struct fault *fault, const char *what, const char *path, const char *name)
 {
     int rc = errno;
-    enum err err = rc == ENOSPC || rc == EDQUOT ? ERR_FULL : rc == ENOENT ? ERR_NOTFOUND : ERR_IO;
-    return fault_set(fault, err, "cannot %s %s/%s: %s", what, path, name, strerror(rc));
+    return fault_set(fault, file_errno(rc), "cannot %s %s/%s: %s", what, path, name, strerror(rc));
 }
 
 static int open_in(const char *path, const char *name, int flags, mode_t mode)
