@@ -9,6 +9,7 @@ import dns.message
 from lab import HOST, SLOW
 
 SEEN_S = 3 * SLOW               # an answer that takes longer counts as lost
+ASKED_LEAST = 20                # fewer would show nothing
 
 
 def framed(name="www", rrtype="A", number=1):
@@ -33,12 +34,12 @@ def read_message(sock):
     return take(struct.unpack("!H", head)[0]) if head else None
 
 
-def _ask_on(port, stop, out):
-    """Asks one question after the other; gives how many, and the longest wait of all in seconds (None: one was lost)."""
+def _ask_on(port, asks, stop, out):
+    """Asks one question after the other, `asks` since its first answer; gives how many, and the longest wait in s (None: one lost)."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(SEEN_S)
     asked, longest = 0, 0.0
-    while not stop.is_set():
+    while asked < ASKED_LEAST or not stop.is_set():
         asked += 1
         wire = framed(number=asked % 65536)[2:]
         start = time.monotonic()
@@ -50,6 +51,7 @@ def _ask_on(port, stop, out):
             out.put((asked, None))
             return
         longest = max(longest, time.monotonic() - start)
+        asks.set()
         time.sleep(0.001)
     out.put((asked, longest))
 
@@ -59,11 +61,12 @@ class Bystander:
 
     def __init__(self, port):
         context = multiprocessing.get_context("fork")
-        self.stop, self.out = context.Event(), context.Queue()
-        self.process = context.Process(target=_ask_on, args=(port, self.stop, self.out), daemon=True)
+        self.asks, self.stop, self.out = context.Event(), context.Event(), context.Queue()
+        self.process = context.Process(target=_ask_on, args=(port, self.asks, self.stop, self.out), daemon=True)
 
     def __enter__(self):
         self.process.start()
+        assert self.asks.wait(2 * SEEN_S), "the bystander got no answer before anything began"
         return self
 
     def __exit__(self, kind, *_):
@@ -71,7 +74,6 @@ class Bystander:
         if kind is None:
             self.asked, self.longest_s = self.out.get(timeout=3 * SEEN_S)
             assert self.longest_s is not None, f"UDP question {self.asked} got no answer within {SEEN_S} s"
-            assert self.asked > 10
         self.process.join(5)
 
 

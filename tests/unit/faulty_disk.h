@@ -40,10 +40,12 @@ static struct disk_file *disk_of(int fd)
     return NULL;
 }
 static void reaches_disk(struct disk_file *f, size_t at, const uint8_t *bytes, size_t len);
+/* Or goes again: the later state counts. */
 static void power_goes(void)
 {
     unsigned chance = rnd_below(&disk_rnd, 5);
     for (size_t i = 0; i < FILES && disk[i].bytes != NULL; i++) {
+        free(cut[i].bytes);
         cut[i] = disk[i];
         cut[i].bytes = malloc(disk[i].len);
         memcpy(cut[i].bytes, disk[i].bytes, disk[i].len);
