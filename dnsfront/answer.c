@@ -49,6 +49,8 @@ void answerer_share(struct answerer *a, struct cache *c, unsigned worker)
         return;
     a->cache = c;
     a->worker = worker;
+    a->look.headers = cache_keeps(c) ? c : NULL;
+    a->look.worker = worker;
     a->look.watch = (struct watch){ .changes = cache_changes(c), .drops = &a->look.counts->cache_drops };
 }
 

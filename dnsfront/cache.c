@@ -314,17 +314,26 @@ static void reply_fill(struct reply *r, const struct taken *t, struct answer_sai
     said->name = skip == SAID_NOTHING ? (struct bytes){ 0 } : bytes_of(r->q.qname.ptr + skip, r->q.qname.len - skip);
 }
 
+static bool slot_take(const struct cache *c, const struct watch *w, const struct cache_key *k, uint64_t slot, struct spot_at *at,
+                      struct taken *t)
+{
+    return entry_of(c, slot, at) && entry_take(c, at, k, t) && name_is(t->name, k)
+        && places_hold(t->places, t->a >> 8 & 0xff, t->tick, w);
+}
+
+/* Not written over while it was copied. */
+static bool is_whole(const struct spot_at *at) { return load(&at->ring->head) - at->place <= 1ull << at->ring->bits; }
+
 static bool slot_find(struct cache *c, const struct watch *w, const struct cache_key *k, uint64_t slot, struct reply *r,
                       struct answer_said *said)
 {
     struct spot_at at;
     struct taken t;
-    if (!entry_of(c, slot, &at) || !entry_take(c, &at, k, &t) || !name_is(t.name, k) || !room_fits(&t, r)
-        || !places_hold(t.places, t.a >> 8 & 0xff, t.tick, w))
+    if (!slot_take(c, w, k, slot, &at, &t) || !room_fits(&t, r))
         return false;
     body_copy(t.body, r->w.buf + body_at(r), t.body_len);
-    if (load(&at.ring->head) - at.place > 1ull << at.ring->bits)
-        return false;                           /* written over meanwhile; the answer goes over what was copied */
+    if (!is_whole(&at))
+        return false;                           /* the answer goes over what was copied */
     reply_fill(r, &t, said);
     return true;
 }
@@ -347,6 +356,26 @@ bool cache_find(struct cache *c, const struct watch *w, struct cache_key *k, str
         k->seen = slot;
     }
     return false;
+}
+
+size_t cache_find_header(const struct cache *c, const struct watch *w, struct cache_key *k, uint8_t *out, size_t cap)
+{
+    const word *bucket = bucket_of(c, k);
+    uint64_t tag = tag_of(k);
+    struct spot_at at;
+    struct taken t;
+    for (unsigned i = 0; i < WAYS && w->tick > 0; i++) {
+        uint64_t slot = load(&bucket[i]);
+        if (!tag_is(slot, tag) || slot == 0)
+            continue;
+        k->seen = slot;
+        if (!slot_take(c, w, k, slot, &at, &t) || t.body_len > cap)
+            continue;
+        body_copy(t.body, out, t.body_len);
+        if (is_whole(&at))
+            return t.body_len;
+    }
+    return 0;
 }
 
 /* --- keeping ---------------------------------------------------------------------------------------------------------- */
@@ -457,29 +486,43 @@ bool cache_wants(struct cache *c, unsigned worker, const struct cache_key *k)
     return k->seen != 0 || turn(&c->rings[2 * worker], k) || turn(&c->rings[2 * worker + 1], k);
 }
 
+static bool entry_keep(struct cache *c, unsigned number, const struct watch *w, const struct cache_key *k, const struct trace *t,
+                       const struct front *f, struct bytes body)
+{
+    struct ring *ring = &c->rings[number];
+    uint64_t was = 0, place;
+    word *slot = slot_for_key(c, k, atomic_load_explicit(&ring->head, memory_order_relaxed) / HEAD_WORDS, &was);
+    if (is_newer(c, was, w))
+        return false;
+    size_t n = HEAD_WORDS + (t->n + 1) / 2 + words_for(k->name_len) + words_for(body.len);
+    word *e = ring_room(ring, n, &place);
+    entry_write(e, place ^ c->secret, f, k, t, body);
+    uint64_t now = tag_of(k) << (PLACE_BITS + RING_BITS) | (uint64_t)number << PLACE_BITS | (place & PLACE_MASK);
+    return atomic_compare_exchange_strong_explicit(slot, &was, now, memory_order_release, memory_order_relaxed);
+}
+
+void cache_keep_header(struct cache *c, unsigned worker, const struct watch *w, const struct cache_key *k, uint32_t place,
+                       struct bytes header)
+{
+    unsigned number = 2 * worker + 1;
+    struct front f = { .tick = w->tick, .type = k->type, .body_len = (uint16_t)header.len, .name_len = k->name_len,
+                       .said = SAID_NOTHING, .places = 1 };
+    struct trace t = { .n = 1, .place = { place } };
+    if (w->tick > 0 && header.len <= CACHE_BODY_MAX && (k->seen != 0 || turn(&c->rings[number], k)))
+        (void)entry_keep(c, number, w, k, &t, &f, header);
+}
+
 bool cache_keep(struct cache *c, unsigned worker, const struct watch *w, const struct cache_key *k,
                 const struct trace *t, const struct reply *r, const struct answer_said *said)
 {
     struct front f;
-    uint64_t was = 0, place;
     bool absent = r->rcode != RCODE_NOERROR, first = k->seen == 0;
     unsigned number = 2 * worker + absent;
-    struct ring *ring = &c->rings[number];
     if (absent && first) {
         slot_note(c, k);
         return false;
     }
-    if (first && !turn(ring, k))
+    if ((first && !turn(&c->rings[number], k)) || !front_fill(&f, w, k, t, r, said))
         return false;
-    if (!front_fill(&f, w, k, t, r, said))
-        return false;
-    word *slot = slot_for_key(c, k, atomic_load_explicit(&ring->head, memory_order_relaxed) / HEAD_WORDS, &was);
-    if (is_newer(c, was, w))
-        return false;
-    struct bytes body = bytes_of(r->w.buf + body_at(r), f.body_len);
-    size_t n = HEAD_WORDS + (t->n + 1) / 2 + words_for(k->name_len) + words_for(body.len);
-    word *e = ring_room(ring, n, &place);
-    entry_write(e, place ^ c->secret, &f, k, t, body);
-    uint64_t now = tag_of(k) << (PLACE_BITS + RING_BITS) | (uint64_t)number << PLACE_BITS | (place & PLACE_MASK);
-    return atomic_compare_exchange_strong_explicit(slot, &was, now, memory_order_release, memory_order_relaxed);
+    return entry_keep(c, number, w, k, t, &f, bytes_of(r->w.buf + body_at(r), f.body_len));
 }

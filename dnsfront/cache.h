@@ -62,4 +62,11 @@ bool cache_wants(struct cache *c, unsigned worker, const struct cache_key *k);
 bool cache_keep(struct cache *c, unsigned worker, const struct watch *w, const struct cache_key *k,
                 const struct trace *t, const struct reply *r, const struct answer_said *said);
 
+/* Headers of zones stand there too, as the store has them, in the smaller rings: for a server of more zones than a worker's
+ * own table holds (zones.h). k: cache_key of the apex with CACHE_HEADER. place: what the header hangs on. */
+#define CACHE_HEADER TYPE_OPT       /* no answer of that type is ever kept */
+size_t cache_find_header(const struct cache *c, const struct watch *w, struct cache_key *k, uint8_t *out, size_t cap);  /* its length; 0: none */
+void cache_keep_header(struct cache *c, unsigned worker, const struct watch *w, const struct cache_key *k, uint32_t place,
+                       struct bytes header);
+
 #endif

@@ -31,18 +31,17 @@ void reply_reset(struct reply *r, uint16_t rcode)
     r->aa = r->tc = r->has_ede = r->has_version = false;
 }
 
+#define TWO(x) (uint8_t)((x) >> 8), (uint8_t)(x)
+
 static void put_opt(struct reply *r)
 {
-    wr_u8(&r->w, 0);                                            /* owner: the root */
-    wr_u16(&r->w, TYPE_OPT);
-    wr_u16(&r->w, ANSWER_UDP_MAX);                              /* what we take */
-    wr_u8(&r->w, (uint8_t)(r->rcode >> 4));
-    wr_u8(&r->w, EDNS_VERSION);
-    wr_u16(&r->w, r->q.dnssec_ok ? EDNS_DO : 0);
-    size_t len_at = r->w.len;
-    wr_u16(&r->w, 0);
+    const uint8_t opt[OPT_LEN] = { 0, TWO(TYPE_OPT), TWO(ANSWER_UDP_MAX),       /* owner: the root; what we take */
+                                   (uint8_t)(r->rcode >> 4), EDNS_VERSION, r->q.dnssec_ok ? EDNS_DO >> 8 : 0 };
+    wr_put(&r->w, opt, sizeof opt);
+    size_t end = r->w.len;
     options_put(r);
-    wr_patch_u16(&r->w, len_at, (uint16_t)(r->w.len - len_at - 2));
+    if (r->w.len > end)
+        wr_patch_u16(&r->w, end - 2, (uint16_t)(r->w.len - end));
     r->ar++;
 }
 
@@ -67,11 +66,7 @@ size_t reply_end(struct reply *r, const struct tsig *tsig)
         put_tsig(r, tsig);
     uint16_t flags = (uint16_t)(DNS_QR | (r->q.flags & (DNS_OPCODE | DNS_RD | DNS_CD)) | (r->aa ? DNS_AA : 0)
                                 | (r->tc ? DNS_TC : 0) | (r->rcode & DNS_RCODE));
-    wr_patch_u16(&r->w, 0, r->q.id);
-    wr_patch_u16(&r->w, 2, flags);
-    wr_patch_u16(&r->w, 4, r->q.question_len > 0);
-    wr_patch_u16(&r->w, 6, r->an);
-    wr_patch_u16(&r->w, 8, r->ns);
-    wr_patch_u16(&r->w, 10, r->ar);
+    const uint8_t header[DNS_HEADER_LEN] = { TWO(r->q.id), TWO(flags), 0, r->q.question_len > 0, TWO(r->an), TWO(r->ns), TWO(r->ar) };
+    memcpy(r->w.buf, header, sizeof header);                    /* reply_begin took the room */
     return r->w.full ? 0 : r->w.len;
 }

@@ -33,6 +33,8 @@ struct lookup {                     /* what every look-up of a worker works with
     struct cursor *cursor;
     struct view *view;
     struct zones *zones;
+    struct cache *headers;          /* of zones that the table does not hold; NULL: none */
+    unsigned worker;                /* whose part of it is written */
     struct answer_counters *counts;
     struct watch watch;             /* what changed since something was kept */
     struct trace trace;             /* what this answer hangs on */

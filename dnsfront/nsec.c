@@ -97,12 +97,12 @@ MUST_USE enum err nsec_find(struct lookup *l, const struct rrkey *k, unsigned de
                             const struct entry *before, struct nsec_record *out)
 {
     uint8_t buf[RRKEY_MAX];
-    struct bytes key = { buf, rrkey_at(k, depth, TYPE_NSEC, buf) };
     struct entry e;
     stat_add(&l->counts->steps[STEP_PROOF], 1);
     if (before != NULL && before->key.len > 0 && is_nsec(before->key, rrkey_owner_len(before->key))
         && nsec_read(before, zone, out) == OK)
         return OK;
+    struct bytes key = { buf, rrkey_at(k, depth, TYPE_NSEC, buf) };
     enum err err = lookup_seek(l, STEP_PROOF, key, &e);
     if (err != OK && err != ERR_NOTFOUND)
         return err;

@@ -97,41 +97,49 @@ static struct bytes lower_name(const struct prover *v, unsigned depth, bool wild
 }
 
 /* --- NSEC ------------------------------------------------------------------------------------------------------- */
-/* owner: labels and terminator of its key. */
-static enum err put_nsec_record(const struct prover *v, const struct rrset *rr, struct bytes owner)
+/* How the owner of a record stands to the subject: some labels of its own, and then the subject's last `shared` ones. */
+struct owner_name { unsigned shared; struct bytes labels; uint8_t buf[NAME_MAX_LEN]; };
+
+static enum err nsec_owner(const struct prover *v, const struct nsec_record *found, struct owner_name *out)
 {
-    uint8_t labels[NAME_MAX_LEN];
-    unsigned shared = rrkey_common(&v->s->key, owner);
-    size_t from = v->s->key.at[shared], len = rrkey_owner_name(owner, from, labels);
-    return len == 0 && from + 1 < owner.len ? ERR_BAD : put_record(v, rr, bytes_of(labels, len), shared);
+    struct bytes owner = bytes_of(found->key, found->owner_len);
+    out->shared = rrkey_common(&v->s->key, owner);
+    size_t from = v->s->key.at[out->shared];
+    out->labels = bytes_of(out->buf, rrkey_owner_name(owner, from, out->buf));
+    return out->labels.len == 0 && from + 1 < owner.len ? ERR_BAD : OK;
 }
 
 static enum err put_nsec(const struct prover *v, const struct rrkey *k, unsigned depth, const struct entry *before)
 {
     struct nsec_record found;
+    struct owner_name owner;
     enum err err = nsec_find(v->l, k, depth, v->apex, before, &found);
     if (err != OK)
         return err == ERR_NOTFOUND ? OK : err;  /* the zone is signed in part only: what there is was sent */
-    return put_nsec_record(v, &found.rr, bytes_of(found.key, found.owner_len));
+    err = nsec_owner(v, &found, &owner);
+    return err != OK ? err : put_record(v, &found.rr, owner.labels, owner.shared);
 }
 
+/* The NSEC's owner is there, and of the subject nothing below the encloser: so it shares the same labels with each such name. */
 static enum err put_nsec_wildcard(const struct prover *v, unsigned encloser)
 {
     const struct denial *known = zones_denial(v->l, &v->s->key, v->apex, encloser);
     uint8_t buf[NAME_MAX_LEN + 2];
     struct nsec_record found;
+    struct owner_name owner;
     struct rrkey k;
     if (known != NULL)
-        return put_nsec_record(v, &known->rr, bytes_of(known->owner, known->owner_len));
+        return put_record(v, &known->rr, bytes_of(known->labels, known->labels_len), known->shared);
     if (rrkey_of_name(lower_name(v, encloser, true, buf), &k) != OK)
         return ERR_BAD;
     enum err err = nsec_find(v->l, &k, k.labels, v->apex, NULL, &found);
     if (err != OK)
         return err == ERR_NOTFOUND ? OK : err;
-    struct bytes owner = bytes_of(found.key, found.owner_len);
-    err = put_nsec_record(v, &found.rr, owner);
-    zones_note_denial(v->l, &v->s->key, v->apex, encloser, owner, &found.rr);
-    return err;
+    if ((err = nsec_owner(v, &found, &owner)) != OK)
+        return err;
+    if (owner.shared <= encloser)
+        zones_note_denial(v->l, &v->s->key, v->apex, encloser, owner.labels, owner.shared, &found.rr);
+    return put_record(v, &found.rr, owner.labels, owner.shared);
 }
 
 /* --- NSEC3 ------------------------------------------------------------------------------------------------------ */

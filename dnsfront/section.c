@@ -23,6 +23,8 @@ struct rr_place section_place(const struct reply *r, const struct subject *s, un
     unsigned skip = s->key.labels > depth ? s->key.labels - depth : 0;
     for (unsigned i = 0; i < skip; i++)
         name = name_parent(name);
+    if (s->at == DNS_HEADER_LEN)                /* the question's, which is in one piece */
+        return (struct rr_place){ name, (uint16_t)(s->at + s->name.len - name.len), 0 };
     return (struct rr_place){ name, (uint16_t)suffix_at(&r->w, s->at, skip), 0 };
 }
 

@@ -7,6 +7,7 @@
 #define UDP_BATCH 64
 #define UDP_QUERY_MAX 4096          /* longer ones are no queries */
 #define UDP_ROUNDS 8                /* batches of one socket before other events get their turn */
+#define UDP_MANY 16                 /* in one batch: the socket is looked at until there is nothing, not waited for */
 
 MUST_USE enum err udp_open(struct udp **out, struct worker *w, const struct listen_address *listens, size_t n,
                            struct fault *fault);

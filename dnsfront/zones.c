@@ -1,6 +1,6 @@
 #include "dnsfront/zones.h"
 
-#include "dnsfront/find.h"
+#include "dnsfront/cache.h"
 
 #include <stdlib.h>
 
@@ -26,17 +26,22 @@ void zone_table_close(struct zones *z) { free(z); }
 /* No secret: nobody outside chooses where our zones are. */
 static uint32_t key_hash(struct bytes key) { return (uint32_t)hash_folded(0x2545f4914f6cdd1du, key); }
 
-static const struct zone_entry *zones_fill(struct lookup *l, const struct rrkey *k, unsigned depth,
-                                           struct zone_entry *slot)
+static bool header_seek(struct lookup *l, const struct rrkey *k, unsigned depth, struct bytes *value)
 {
     uint8_t key[RRKEY_MAX];
     struct entry e;
-    struct zone_header h;
     size_t len = rrkey_at(k, depth, RRSLOT_ZONE, key);
     stat_add(&l->counts->steps[STEP_ZONE], 1);
     if (lookup_seek(l, STEP_ZONE, bytes_of(key, len), &e) != OK || !bytes_equal(e.key, bytes_of(key, len)))
-        return NULL;
-    struct bytes value = e.value;
+        return false;
+    *value = e.value;
+    return true;
+}
+
+static const struct zone_entry *zones_put(struct lookup *l, const struct rrkey *k, unsigned depth, struct bytes value,
+                                          struct zone_entry *slot)
+{
+    struct zone_header h;
     struct bytes apex = bytes_of(k->buf, k->at[depth]);
     bool keep = value.len <= ZONES_HEADER_MAX && apex.len <= ZONES_KEY_MAX;
     if (!keep)
@@ -82,13 +87,39 @@ static bool still_true(const struct lookup *l, uint64_t version, uint64_t tick, 
     return version == l->version || (tick > 0 && l->watch.tick > 0 && watch_holds(&l->watch, tick, place));
 }
 
+static struct zone_entry *slot_of(const struct lookup *l, struct bytes key) { return &l->zones->slot[key_hash(key) % ZONES_SLOTS]; }
+
+static bool slot_has(const struct lookup *l, const struct zone_entry *slot, struct bytes key)
+{
+    return still_true(l, slot->version, slot->tick, slot->place) && bytes_equal(key, bytes_of(slot->key, slot->key_len));
+}
+
 const struct zone_entry *zones_get(struct lookup *l, const struct rrkey *k, unsigned depth)
 {
-    struct bytes apex = bytes_of(k->buf, k->at[depth]);
-    struct zone_entry *slot = &l->zones->slot[key_hash(apex) % ZONES_SLOTS];
-    if (still_true(l, slot->version, slot->tick, slot->place) && bytes_equal(apex, bytes_of(slot->key, slot->key_len)))
+    struct bytes key = bytes_of(k->buf, k->at[depth]), value;
+    struct zone_entry *slot = slot_of(l, key);
+    if (slot_has(l, slot, key))
         return slot;
-    return zones_fill(l, k, depth, slot);
+    return header_seek(l, k, depth, &value) ? zones_put(l, k, depth, value, slot) : NULL;
+}
+
+/* k: of the apex. What is not in the table is mostly in the cache, once for all workers. */
+static const struct zone_entry *get_shared(struct lookup *l, const struct rrkey *k, struct bytes apex)
+{
+    struct bytes key = bytes_of(k->buf, k->at[k->labels]), value;
+    struct zone_entry *slot = slot_of(l, key);
+    uint8_t kept[ZONES_HEADER_MAX];
+    struct cache_key shared;
+    if (l->headers == NULL || slot_has(l, slot, key))
+        return zones_get(l, k, k->labels);
+    cache_key(l->headers, apex, CACHE_HEADER, &shared);
+    size_t len = cache_find_header(l->headers, &l->watch, &shared, kept, sizeof kept);
+    if (len > 0)
+        return zones_put(l, k, k->labels, bytes_of(kept, len), slot);
+    const struct zone_entry *got = header_seek(l, k, k->labels, &value) ? zones_put(l, k, k->labels, value, slot) : NULL;
+    if (got == slot && slot->tick > 0)          /* it fits, and it is known what it hangs on */
+        cache_keep_header(l->headers, l->worker, &l->watch, &shared, slot->place, value);
+    return got;
 }
 
 const struct zone_entry *zones_by_name(struct lookup *l, struct bytes apex, uint64_t hash)
@@ -102,7 +133,7 @@ const struct zone_entry *zones_by_name(struct lookup *l, struct bytes apex, uint
         return slot;
     if (rrkey_of_name(apex, &k) != OK)
         return NULL;
-    const struct zone_entry *got = zones_get(l, &k, k.labels);
+    const struct zone_entry *got = get_shared(l, &k, apex);
     if (got == NULL || got == &z->once || apex.len > sizeof slot->name)
         return got;
     *at = (uint16_t)(got - z->slot);
@@ -149,12 +180,12 @@ static struct bytes keep_bytes(uint8_t *to, struct bytes b)
     return bytes_of(to, b.len);
 }
 
-void zones_note_denial(struct lookup *l, const struct rrkey *k, unsigned zone, unsigned encloser, struct bytes owner,
-                       const struct rrset *rr)
+void zones_note_denial(struct lookup *l, const struct rrkey *k, unsigned zone, unsigned encloser, struct bytes labels,
+                       unsigned shared, const struct rrset *rr)
 {
     struct bytes key = bytes_of(k->buf, k->at[encloser]);
     struct denial *d = &l->zones->denial[key_hash(key) % ZONES_DENIALS];
-    if (key.len > sizeof d->encloser || owner.len > sizeof d->owner || rr->wire.len + rr->sig_wire.len > sizeof d->wire)
+    if (key.len > sizeof d->encloser || labels.len > sizeof d->labels || rr->wire.len + rr->sig_wire.len > sizeof d->wire)
         return;
     d->version = l->version;
     d->tick = l->watch.tick;
@@ -162,7 +193,8 @@ void zones_note_denial(struct lookup *l, const struct rrkey *k, unsigned zone, u
         d->place = place_of_subtree(l->watch.changes, hash_of_ancestor(l->watch.changes, k, zone));
     d->zone = zone;
     d->encloser_len = (uint16_t)keep_bytes(d->encloser, key).len;
-    d->owner_len = (uint16_t)keep_bytes(d->owner, owner).len;
+    d->labels_len = (uint16_t)keep_bytes(d->labels, labels).len;
+    d->shared = shared;
     d->rr = *rr;
     d->rr.wire = keep_bytes(d->wire, rr->wire);
     d->rr.sig_wire = keep_bytes(d->wire + rr->wire.len, rr->sig_wire);

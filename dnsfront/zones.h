@@ -4,7 +4,8 @@
  *
  *     hash(apex key) % ZONES_SLOTS ─► [version, apex key, state, bits, flags, SOA ─► copy of the header blob]
  *
- * Headers or apexes too long for a slot are read anew each time. */
+ * Headers or apexes too long for a slot are read anew each time. Of more zones than there are slots, those of names that are
+ * not there (zones_by_name) are in the cache too, if there is one: a copy and its reading in place of a descent. */
 #ifndef AZOTH_DNSFRONT_ZONES_H
 #define AZOTH_DNSFRONT_ZONES_H
 
@@ -56,14 +57,15 @@ struct denial {
     uint64_t version, tick;
     uint32_t place;
     unsigned zone;
-    uint16_t encloser_len, owner_len;
-    uint8_t encloser[ZONES_KEY_MAX], owner[ZONES_KEY_MAX];      /* key parts: labels; labels and terminator */
+    uint16_t encloser_len, labels_len;
+    unsigned shared;                /* the owner: some labels, and then the encloser's last `shared` ones */
+    uint8_t encloser[ZONES_KEY_MAX], labels[ZONES_KEY_MAX];     /* part of a key; part of a name */
     struct rrset rr;                /* points into wire */
     uint8_t wire[ZONES_DENIAL_MAX];
 };
 /* NULL: not known. Borrowed until the next note. */
 const struct denial *zones_denial(const struct lookup *l, const struct rrkey *k, unsigned zone, unsigned encloser);
-void zones_note_denial(struct lookup *l, const struct rrkey *k, unsigned zone, unsigned encloser, struct bytes owner,
-                       const struct rrset *rr);
+void zones_note_denial(struct lookup *l, const struct rrkey *k, unsigned zone, unsigned encloser, struct bytes labels,
+                       unsigned shared, const struct rrset *rr);
 
 #endif

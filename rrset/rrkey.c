@@ -22,8 +22,8 @@ static uint64_t first_of(uint64_t x, size_t n)
  * the label that may be read. What is written behind its end is to be overwritten. */
 static size_t put_words(uint8_t *out, size_t room, struct bytes label, size_t beyond)
 {
-    size_t i = 0;
-    for (; i < label.len && i + 8 <= label.len + beyond && i + 8 <= room; i += 8) {
+    size_t i = 0, most = label.len + beyond < room ? label.len + beyond : room;
+    for (; i < label.len && i + 8 <= most; i += 8) {
         uint64_t x;
         memcpy(&x, label.ptr + i, 8);
         if (has_escaped8(first_of(x, label.len - i)))
@@ -55,22 +55,25 @@ static uint16_t put_label(struct rrkey *k, uint16_t at, struct bytes label, size
 
 MUST_USE enum err rrkey_of_name(struct bytes name, struct rrkey *k)
 {
-    struct rd r = rd_over(name);
     uint8_t label_at[NAME_LABELS_MAX];
-    struct bytes whole;
+    size_t end = 0;
     unsigned n = 0;
-    enum err err = name_read(&r, &whole);
-    if (err != OK)
-        return err;
-    if (!rd_done(&r))
+    while (end < name.len && name.ptr[end] != 0) {             /* as name_read */
+        size_t label = end;
+        end += 1u + name.ptr[label];
+        if (name.ptr[label] > LABEL_MAX_LEN || end >= NAME_MAX_LEN)
+            return ERR_BAD;
+        label_at[n++] = (uint8_t)label;         /* at most 127 fit into a name */
+    }
+    if (end >= name.len)
+        return ERR_SHORT;
+    if (end + 1 < name.len)
         return ERR_BAD;
-    for (size_t at = 0; whole.ptr[at] != 0; at += 1u + whole.ptr[at])
-        label_at[n++] = (uint8_t)at;            /* at most 127 fit into a name */
     k->labels = (uint8_t)n;
     k->at[0] = 0;
     for (unsigned i = 0; i < n; i++) {
-        size_t at = label_at[n - 1 - i] + 1u, len = whole.ptr[at - 1];
-        k->at[i + 1] = put_label(k, k->at[i], bytes_of(whole.ptr + at, len), whole.len - at - len);
+        size_t at = label_at[n - 1 - i] + 1u, len = name.ptr[at - 1];
+        k->at[i + 1] = put_label(k, k->at[i], bytes_of(name.ptr + at, len), name.len - at - len);
     }
     return OK;
 }

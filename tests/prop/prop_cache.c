@@ -433,7 +433,7 @@ static void cached_is_as_built(void **state)
             ask_both(t);
         }
         if (t->round == 0) {
-            commit_others(t, RING_TXNS + 1);
+            commit_others(t, RING_TXNS + RING_SLACK);
             reader_renew(t, &t->reader[0]);
             ask_both(t);
         }

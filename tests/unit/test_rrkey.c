@@ -177,6 +177,25 @@ static void hashes_under_long_apexes(void **state)
     }
 }
 
+/* The most labels that a name can have, and more. */
+static void many_labels(void **state)
+{
+    uint8_t buf[300];
+    struct rrkey k;
+    (void)state;
+    for (size_t labels = 120; labels < 140; labels++) {
+        struct wr w = wr_over(buf, sizeof buf);
+        for (size_t i = 0; i < labels; i++)
+            wr_put(&w, "\1a", 2);
+        wr_u8(&w, 0);
+        struct bytes name = heap_copy(buf, w.len);
+        assert_int_equal(rrkey_of_name(name, &k), labels <= NAME_LABELS_MAX ? OK : ERR_BAD);
+        if (labels <= NAME_LABELS_MAX)
+            assert_int_equal(k.labels, labels);
+        bytes_free(name);
+    }
+}
+
 static void malformed_names(void **state)
 {
     static const struct { const char *hex; enum err want; } rows[] = {
@@ -253,7 +272,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(examples), cmocka_unit_test(broken_keys), cmocka_unit_test(longest_keys), cmocka_unit_test(too_long_keys),
-        cmocka_unit_test(hashes_under_long_apexes), cmocka_unit_test(malformed_names), cmocka_unit_test(common_labels), cmocka_unit_test(owner_lengths),
+        cmocka_unit_test(hashes_under_long_apexes), cmocka_unit_test(many_labels),
+        cmocka_unit_test(malformed_names), cmocka_unit_test(common_labels), cmocka_unit_test(owner_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,64 @@ static void udp_on_all_addresses(void **state)
     udp_batches("0.0.0.0@0");
 }
 
+/* How many descriptors the loops of this process wait for. */
+static unsigned waited_for(void)
+{
+    char path[64], line[256];
+    unsigned n = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+        FILE *f = fopen(path, "r");
+        while (f != NULL && fgets(line, sizeof line, f) != NULL)
+            n += strncmp(line, "tfd:", 4) == 0;
+        if (f != NULL)
+            (void)fclose(f);
+    }
+    return n;
+}
+
+static void turn_with(struct shop *s, int fd, unsigned queries)
+{
+    uint8_t buf[2048];
+    size_t len = query_of(buf, sizeof buf, "www.a.", TYPE_A, 1);
+    for (unsigned i = 0; i < queries; i++)
+        assert_int_equal(send(fd, buf, len, 0), (ssize_t)len);
+    assert_int_equal(event_base_loop(s->worker.base, EVLOOP_NONBLOCK | EVLOOP_ONCE), 0);
+    for (unsigned i = 0; i < queries; i++)
+        assert_true(recv(fd, buf, sizeof buf, 0) > 12);
+}
+
+static void udp_is_waited_for_unless_much_comes(void **state)
+{
+    static const struct { const char *why; unsigned queries, out; } turns[] = {
+        { "one query: the loop waits for the next", 1, 0 },
+        { "a few: the same", UDP_MANY - 1, 0 },
+        { "many: replies shall not pay for somebody who waits", UDP_MANY, 1 },
+        { "it stays out as long as something comes", 1, 1 },
+        { "and when more comes than a batch holds", UDP_QUERIES, 1 },
+        { "nothing left: the loop must not go round for nothing", 0, 0 },
+        { "nothing, and nobody has looked", 0, 0 },
+        { "the next one is not missed", 1, 0 },
+        { "out again", UDP_QUERIES, 1 },
+        { "and back again", 0, 0 },
+    };
+    static struct shop s;
+    (void)state;
+    memset(&s, 0, sizeof s);
+    s.by_hand = true;
+    shop_open_with(&s, "127.0.0.1@0", 1000, 10);
+    unsigned all = waited_for();
+    int fd = client(&s, SOCK_DGRAM);
+    assert_true(all > 1);                               /* the bell too */
+    for (size_t i = 0; i < ROWS(turns); i++) {
+        turn_with(&s, fd, turns[i].queries);
+        if (waited_for() != all - turns[i].out)
+            fail_msg("%s: %u of %u are waited for", turns[i].why, waited_for(), all);
+    }
+    (void)close(fd);
+    shop_close(&s);
+}
+
 /* --- TCP -------------------------------------------------------------------------------------------------------- */
 static size_t framed(uint8_t *out, size_t cap, const char *name, uint16_t type, uint16_t id)
 {
@@ -783,6 +841,7 @@ int main(void)
         cmocka_unit_test(port_in_use),
         cmocka_unit_test(udp_on_an_address),
         cmocka_unit_test(udp_on_all_addresses),
+        cmocka_unit_test(udp_is_waited_for_unless_much_comes),
         cmocka_unit_test(tcp_pipelining_and_half_close),
         cmocka_unit_test(tcp_slow_reader),
         cmocka_unit_test(tcp_stuck_reader),
