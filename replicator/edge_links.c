@@ -27,12 +27,14 @@ static void drain_sub(struct app *a)
 {
     struct bytes msg;
     struct todo t;
-    for (int left = MESSAGES_PER_WAKE; left > 0 && a->sub != NULL && link_recv(a->sub, &msg) == OK; left--) {
-        enum err err = replica_hear(a->replica, msg, clock_mono_ms(), &t);
+    enum err err;
+    while (a->sub != NULL && link_recv(a->sub, &msg) == OK && replica_gather(a->replica, msg))
+        continue;
+    while (replica_hear(a->replica, clock_mono_ms(), &err, &t)) {
         edge_say_bad(&a->say, err, "announce", a->stat.replica.upstream);
         app_do(a, &t);
     }
-    replica_go(a->replica, clock_mono_ms(), &t);        /* what came together is stored together */
+    replica_go(a->replica, clock_mono_ms(), &t);        /* what came together is proven and stored together */
     app_do(a, &t);
 }
 

@@ -35,6 +35,7 @@ static void message_page(const struct replica_figures *r, struct stat_page *p)
     static const char bad[] = "azoth_edge_messages_bad_total";
     one(p, "azoth_edge_heads_total", "counter", "newer heads heard", r->heads);
     one(p, "azoth_edge_heads_old_total", "counter", "heads that were old or came twice", r->duplicates);
+    one(p, "azoth_edge_signatures_total", "counter", "signatures of the core's that were checked, on heads and records", r->signatures);
     one(p, "azoth_edge_fetches_total", "counter", "requests for records", r->fetches);
     one(p, "azoth_edge_timeouts_total", "counter", "requests without a reply in time", r->timeouts);
     one(p, "azoth_edge_upstream_changes_total", "counter", "changes to another upstream, or the same one anew, because it was silent or no good", r->changes);

@@ -6,7 +6,7 @@
 #include <zstd.h>
 
 #define COMPRESS_LEAST 512              /* bytes of ops; below that zstd costs more than it saves */
-#define BODY_FRAME 160                  /* a body without its ops: 3 + 18 + 5 numbers of 9 + 2 + 34 + 1 + 5 */
+#define BODY_FRAME 160                  /* a body without its ops: 3 + 18 + 5 numbers of 9 + 2 + 34 + 1 + 5 + 34 */
 
 static_assert(RECORD_OPS_MAX + RECORD_SECRET_EXTRA + 5 + BODY_FRAME + 5 + HEAD_MAX + 3 + 66 <= RECORD_MAX, "a full part is a record");
 static_assert(STORE_VALUE_MAX + STORE_KEY_MAX + STORE_NS_MAX + 17 + RECORD_SECRET_EXTRA + BODY_FRAME + 5 + HEAD_MAX + 3 + 66 <= RECORD_MAX,
@@ -22,6 +22,8 @@ struct encoder {
     struct bytes body_bytes;
     struct position at;
     uint64_t epoch, time_ms;
+    bool has_witness;
+    uint8_t witness[CHAIN_LEN];         /* for the first part */
     const struct op *ops;
     size_t n, next;
 };
@@ -74,9 +76,16 @@ void encoder_begin(struct encoder *e, const struct position *at, uint64_t epoch,
     e->at.more = false;
     e->epoch = epoch;
     e->time_ms = time_ms;
+    e->has_witness = false;
     e->ops = ops;
     e->n = n;
     e->next = 0;
+}
+
+void encoder_witness(struct encoder *e, const uint8_t witness[CHAIN_LEN])
+{
+    memcpy(e->witness, witness, CHAIN_LEN);
+    e->has_witness = true;
 }
 
 /* As many ops as a part holds, at least one. */
@@ -120,6 +129,7 @@ enum err encoder_part(struct encoder *e, struct position *out)
     b.part = e->at.more ? e->at.part + 1 : 0;
     b.ops = hide(e, pack(e, gather(e), &b.codec));
     b.more = e->next < e->n;
+    b.witness = e->has_witness && !e->at.more ? e->witness : NULL;
     struct wr w = wr_over(e->body, RECORD_MAX);
     record_body_put(&w, &b);
     if (w.full)

@@ -19,6 +19,8 @@ void encoder_secret(struct encoder *e, uint64_t id, const uint8_t key[RECORD_SEC
 /* A transaction behind `at`. ops: borrowed until the last part is made; each within the store's limits. */
 void encoder_begin(struct encoder *e, const struct position *at, uint64_t epoch, uint64_t time_ms,
                    const struct op *ops, size_t n);
+/* Behind encoder_begin: the witness of the record before, which its first part is to have. */
+void encoder_witness(struct encoder *e, const uint8_t witness[CHAIN_LEN]);
 /* The next part: position of it into *out; its `more` says whether further ones follow. */
 MUST_USE enum err encoder_part(struct encoder *e, struct position *out);
 /* The record of the part just made; head: NULL for a part that more follow. Borrowed until the next encoder_part.

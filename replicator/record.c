@@ -131,7 +131,7 @@ enum err record_ops(const struct record *r, struct arena *a, struct op **ops, si
 /* --- encoding ----------------------------------------------------------------------------------------------------- */
 void record_body_put(struct wr *w, const struct record_body *b)
 {
-    msg_put_array(w, 10);
+    msg_put_array(w, b->witness != NULL ? 11 : 10);
     msg_put_bin(w, bytes_of(b->cluster, CLUSTER_LEN));
     msg_put_uint(w, b->epoch);
     msg_put_uint(w, b->seq);
@@ -142,11 +142,23 @@ void record_body_put(struct wr *w, const struct record_body *b)
     msg_put_uint(w, b->codec);
     msg_put_uint(w, b->key_id);
     msg_put_bin(w, b->ops);
+    if (b->witness != NULL)
+        msg_put_bin(w, bytes_of(b->witness, CHAIN_LEN));
 }
 
 void record_chain(struct bytes body, uint8_t out[CHAIN_LEN])
 {
     crypto_generichash(out, CHAIN_LEN, body.ptr, body.len, NULL, 0);
+}
+
+void record_witness(const uint8_t chain[CHAIN_LEN], const struct signed_head *sh, uint8_t out[CHAIN_LEN])
+{
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, CHAIN_LEN);
+    crypto_generichash_update(&state, chain, CHAIN_LEN);
+    crypto_generichash_update(&state, sh->body, sh->len);
+    crypto_generichash_update(&state, sh->sig, HEAD_SIG_LEN);
+    crypto_generichash_final(&state, out, CHAIN_LEN);
 }
 
 static size_t part_signed(uint8_t out[sizeof part_purpose + CHAIN_LEN], const uint8_t chain[CHAIN_LEN])
@@ -241,7 +253,9 @@ static enum err body_read(struct record *out)
     out->codec = msg_uint(&r);
     out->key_id = msg_uint(&r);
     out->ops = msg_bin(&r);
-    msg_skip_rest(&r, n, 10);
+    if ((out->has_witness = n > 10))
+        msg_fixed(&r, out->witness, CHAIN_LEN);
+    msg_skip_rest(&r, n, n > 10 ? 11 : 10);
     if (r.bad || !rd_done(&r) || out->epoch == 0 || out->seq == 0)
         return ERR_BAD;             /* the body's length is known, so an early end is a broken format too */
     if (out->key_id != 0 && out->ops.len < RECORD_SECRET_EXTRA)

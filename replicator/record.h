@@ -3,13 +3,15 @@
  *
  *     record   [body, part signature]              more parts of this transaction follow
  *              [body, head, head signature]        last (or only) part
- *     body     [cluster, epoch, seq, part, more, prev, time, codec, key id, ops]
+ *     body     [cluster, epoch, seq, part, more, prev, time, codec, key id, ops]      and maybe: witness
  *     ops      (decrypted, decompressed) op op op ...      op: [1, ns, key, value] put | [2, ns, key] delete
  *
  * chain hash = BLAKE2b-256(body); prev = chain hash of the record before (zero for the very first one).
  * The part signature is Ed25519 over "azoth part 1" 00 chain hash; the head signature over "azoth head 1" 00 head. A head
  * names the chain hash of its body, so its signature binds both. Their times are the same: of all heads that the core signs
  * for one seq, the later ones in heartbeats, a record has only one, and its bytes are the same everywhere.
+ * The chain binds bodies alone. The witness of the record before binds all of it: whoever has verified this record needs no
+ * signature for that one. The core leaves it out where that record is not signed yet: behind large ones, and in large groups.
  * key id 0: ops stand there as they are; else they are 24 bytes of nonce and a secretbox under the cluster key of that id
  * (keyring.h). All else stays readable, so a record is checked, stored and forwarded without the key. */
 #ifndef AZOTH_REPLICATOR_RECORD_H
@@ -34,6 +36,8 @@ struct record {                 /* decoded; everything borrowed from the record'
     uint8_t chain[CHAIN_LEN];   /* computed from body */
     uint64_t codec, key_id;     /* codec 0: plain, 1: zstd; key id 0: not encrypted */
     struct bytes body, ops;     /* ops as stored (maybe compressed, then maybe encrypted) */
+    bool has_witness;
+    uint8_t witness[CHAIN_LEN]; /* of the record before, which ends a transaction */
     uint8_t part_sig[64];       /* when more */
     bool has_head;              /* exactly when !more */
     struct head head;
@@ -90,11 +94,14 @@ struct record_body {
     uint64_t epoch, seq, part, time_ms, codec, key_id;
     bool more;
     struct bytes ops;           /* as stored */
+    const uint8_t *witness;     /* CHAIN_LEN, of the record before; NULL: none */
 };
 /* Encrypts ops: nonce and box into out, RECORD_SECRET_EXTRA longer. The nonce is random. */
 void record_encrypt(uint8_t *out, struct bytes ops, const uint8_t key[RECORD_SECRET_KEY_LEN]);
 void record_body_put(struct wr *w, const struct record_body *b);
 void record_chain(struct bytes body, uint8_t out[CHAIN_LEN]);
+/* Of a record that ends a transaction: BLAKE2b-256 of its chain hash, head and signature. */
+void record_witness(const uint8_t chain[CHAIN_LEN], const struct signed_head *sh, uint8_t out[CHAIN_LEN]);
 /* The record around a body; sh: the signed head of the last part, NULL for a part that more follow, which is signed. */
 void record_put(struct wr *w, struct bytes body, const uint8_t chain[CHAIN_LEN], const struct signed_head *sh,
                 const struct node_key *key);

@@ -458,6 +458,7 @@ void replica_close(struct replica *r)
     if (r != NULL) {
         copy_release(r);
         held_release(&r->held);
+        gathered_release(&r->gathered);
     }
     free(r);
 }

@@ -131,9 +131,14 @@ void replica_close(struct replica *r);                          /* NULL is fine 
  * ERR_FORMAT: shape. ERR_SIGNATURE. ERR_CLUSTER: signed by our core's key, but of another cluster. ERR_EPOCH: of an
  * older epoch. Duplicates and what came late are OK and change nothing. The todo is to be done in every case. */
 MUST_USE enum err replica_announce(struct replica *r, struct bytes msg, uint64_t now_ms, struct todo *todo);
-/* The same in two steps, for several announcements that wait: hear each, which gives no job and asks for nothing; then go.
- * So their records share one job. */
-MUST_USE enum err replica_hear(struct replica *r, struct bytes msg, uint64_t now_ms, struct todo *todo);
+/* The same for several announcements that wait: they share a signature where they can (replica_proof.c), and a job.
+ *
+ *     replica_gather, replica_gather ... ─► replica_hear, its todo, replica_hear, its todo ... ─► replica_go, its todo
+ *
+ * gather copies; false: no more before those are heard. hear gives them back in their order, each as replica_announce (*err),
+ * but without job and request; heads that the same lot has newer ones of are passed over. false: none is left. */
+bool replica_gather(struct replica *r, struct bytes msg);
+bool replica_hear(struct replica *r, uint64_t now_ms, enum err *err, struct todo *todo);
 void replica_go(struct replica *r, uint64_t now_ms, struct todo *todo);
 MUST_USE enum err replica_reply(struct replica *r, struct bytes msg, uint64_t now_ms, struct todo *todo);
 void replica_tick(struct replica *r, uint64_t now_ms, struct todo *todo);
@@ -154,7 +159,7 @@ struct replica_figures {
     uint64_t age_ms;                    /* since a newer head came; since the start when none did */
     struct position log, applied;
     unsigned upstream;
-    uint64_t heads, duplicates, fetches, timeouts, changes, forks, mismatches;
+    uint64_t heads, duplicates, signatures /* looked at */, fetches, timeouts, changes, forks, mismatches;
     uint64_t copies, chunks, resumed, copies_bad;       /* begun; loaded; gone on with after a cut; that did not fit */
     uint64_t copy_done, copy_chunks;    /* of the copy at hand; 0: none */
     uint64_t bad_shape, bad_signature, bad_cluster, bad_epoch, bad_format, bad_gap;

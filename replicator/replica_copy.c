@@ -257,7 +257,7 @@ static enum err manifest_begin(struct replica *r, const struct reply *reply, uin
     enum err err = head_read(&rd, &h);
     if (err != OK || !rd_done(&rd) || h.seq == 0 || h.epoch == 0)
         return ERR_BAD;
-    if ((err = head_verify(&reply->head, r->o.core_pub)) != OK)
+    if ((err = replica_head_verify(r, &reply->head)) != OK)
         return err;
     if (r->joined && memcmp(h.cluster, r->cluster, CLUSTER_LEN) != 0)
         return ERR_CLUSTER;

@@ -2,10 +2,12 @@
  *
  *     replica.c         the table, time, results of jobs, life
  *     replica_take.c    messages: heads and records checked, replies handed to whom they are for
+ *     replica_proof.c   several announcements at once: what one signature proves
  *     replica_copy.c    a snapshot: its manifest, its chunks, how far they are */
 #ifndef AZOTH_REPLICATOR_REPLICA_PARTS_H
 #define AZOTH_REPLICATOR_REPLICA_PARTS_H
 
+#include "replicator/gathered.h"
 #include "replicator/held.h"
 #include "replicator/replica.h"
 #include "store/snapshot.h"
@@ -90,6 +92,7 @@ struct replica {
     struct replica_figures count;
     struct position job_end;            /* of the records of the job, when it stores some */
     struct held held;                   /* what was announced behind them */
+    struct gathered gathered;           /* what came and is not heard yet */
     struct bytes batch[REPLICA_BATCH];
     uint8_t request[64 + NODE_NAME_MAX];
 };
@@ -123,6 +126,13 @@ bool replica_same_signed(const struct signed_head *a, const struct signed_head *
 /* verified: its signature was checked already. */
 MUST_USE enum err replica_take_head(struct replica *r, const struct signed_head *sh, bool verified, uint64_t now,
                                     struct todo *t);
+
+/* Signatures of the core's, counted. */
+MUST_USE enum err replica_head_verify(struct replica *r, const struct signed_head *sh);
+
+/* --- replica_proof.c ------------------------------------------------------------------------------------------------- */
+/* Looks at all that is gathered. */
+void replica_prove(struct replica *r);
 
 /* --- replica_copy.c -------------------------------------------------------------------------------------------------- */
 /* The wish for a snapshot. A fork and a mismatch are COPYING at once, the others when its manifest is there. */

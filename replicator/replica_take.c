@@ -15,6 +15,12 @@ bool replica_same_signed(const struct signed_head *a, const struct signed_head *
     return a->len == b->len && memcmp(a->body, b->body, a->len) == 0 && memcmp(a->sig, b->sig, HEAD_SIG_LEN) == 0;
 }
 
+enum err replica_head_verify(struct replica *r, const struct signed_head *sh)
+{
+    r->count.signatures++;
+    return head_verify(sh, r->o.core_pub);
+}
+
 static void newer_head(struct replica *r, const struct signed_head *sh, const struct head *h, uint64_t now, struct todo *t)
 {
     if (!r->joined) {
@@ -58,8 +64,8 @@ enum err replica_take_head(struct replica *r, const struct signed_head *sh, bool
     struct rd rd = rd_over(bytes_of(sh->body, sh->len));
     if ((err = head_read(&rd, &h)) != OK || !rd_done(&rd) || h.seq == 0 || h.epoch == 0)
         return ERR_BAD;
-    if (!verified && cluster_check(r, h.cluster) != OK)         /* whose is it? costs a signature, and is rare */
-        return (err = head_verify(sh, r->o.core_pub)) == OK ? ERR_CLUSTER : err;
+    if (cluster_check(r, h.cluster) != OK)      /* whose is it? costs a signature, and is rare */
+        return verified || (err = replica_head_verify(r, sh)) == OK ? ERR_CLUSTER : err;
     if (r->have_head && h.epoch < r->newest.epoch)
         return ERR_EPOCH;
     struct position have = replica_head_position(&r->newest), got = replica_head_position(&h);
@@ -68,7 +74,7 @@ enum err replica_take_head(struct replica *r, const struct signed_head *sh, bool
         r->count.duplicates++;
         return OK;
     }
-    if (!verified && (err = head_verify(sh, r->o.core_pub)) != OK)
+    if (!verified && (err = replica_head_verify(r, sh)) != OK)
         return err;
     if (order == 0 && (memcmp(h.chain, r->newest.chain, CHAIN_LEN) != 0
                        || memcmp(h.digest, r->newest.digest, HEAD_DIGEST_LEN) != 0))
@@ -78,8 +84,16 @@ enum err replica_take_head(struct replica *r, const struct signed_head *sh, bool
 }
 
 /* --- records ------------------------------------------------------------------------------------------------------------ */
+static enum err verify(struct replica *r, const struct record *rec, bool verified)
+{
+    if (verified)
+        return record_agrees(rec);
+    r->count.signatures++;
+    return record_verify(rec, r->o.core_pub);
+}
+
 /* One record behind *at: OK when it is good and moved *at; ERR_EXISTS: ours already. May see a fork. */
-static enum err take_record(struct replica *r, struct bytes bytes, struct position *at, uint64_t now, struct todo *t)
+static enum err take_record(struct replica *r, struct bytes bytes, bool verified, struct position *at, uint64_t now, struct todo *t)
 {
     struct record rec;
     enum err err = record_read(bytes, &rec), join;
@@ -91,7 +105,7 @@ static enum err take_record(struct replica *r, struct bytes bytes, struct positi
     if (join == ERR_GAP || join == ERR_EPOCH)
         return join;
     bool head_known = rec.has_head && r->have_head && replica_same_signed(&rec.signed_head, &r->newest_signed);
-    if ((err = head_known ? record_agrees(&rec) : record_verify(&rec, r->o.core_pub)) != OK)
+    if ((err = verify(r, &rec, verified || head_known)) != OK)
         return err;
     if ((err = cluster_check(r, rec.cluster)) != OK)
         return err;
@@ -114,12 +128,12 @@ static bool may_store(const struct replica *r, uint64_t now)
 }
 
 /* Held until the store is free: it must join behind what the store is given now, and what is held already. */
-static enum err take_announced(struct replica *r, struct bytes record, uint64_t now, struct todo *t)
+static enum err take_announced(struct replica *r, struct bytes record, bool verified, uint64_t now, struct todo *t)
 {
     if (!r->joined || r->stopped || copy_holds_log(r) || replica_fork_seen(r))
         return OK;
     struct position from = held_count(&r->held) > 0 ? r->held.end : r->job == JOB_STORE ? r->job_end : r->log, at = from;
-    enum err err = take_record(r, record, &at, now, t);
+    enum err err = take_record(r, record, verified, &at, now, t);
     if (err == OK)
         (void)held_put(&r->held, record, &from, &at);           /* no room: fetched later */
     return err == ERR_EXISTS || err == ERR_GAP || err == ERR_FORK || err == ERR_EPOCH ? OK : err;   /* the fetch fills a gap */
@@ -170,7 +184,7 @@ static enum err take_records(struct replica *r, struct reply *reply, uint64_t no
         err = replica_take_head(r, &reply->head, false, now, t);
     bool may = may_store(r, now) && err != ERR_CLUSTER;
     while (may && n < REPLICA_BATCH && reply_next(reply, &one)) {
-        enum err got = take_record(r, one, &at, now, t);
+        enum err got = take_record(r, one, false, &at, now, t);
         if (got == OK)
             r->batch[n++] = one;
         else if (got != ERR_EXISTS) {
@@ -210,22 +224,57 @@ static enum err counted(struct replica *r, enum err err)
     return err;
 }
 
-enum err replica_hear(struct replica *r, struct bytes msg, uint64_t now, struct todo *t)
+/* A head alone, which this lot has a newer one of: nothing follows from it. */
+static bool is_overtaken(struct replica *r, const struct announce *a)
+{
+    struct head h;
+    struct rd rd = rd_over(bytes_of(a->head.body, a->head.len));
+    if (r->gathered.newest.seq == 0 || a->record.len > 0 || head_read(&rd, &h) != OK)
+        return false;
+    struct position at = replica_head_position(&h);
+    return position_compare(&at, &r->gathered.newest) < 0;
+}
+
+static enum err take_announce(struct replica *r, struct bytes msg, enum proof proof, uint64_t now, struct todo *t)
 {
     struct announce a;
+    bool verified = proof == PROOF_GOOD;
     *t = (struct todo){ .join = false };
-    enum err err = announce_read(msg, &a);
+    enum err err = proof == PROOF_BAD ? ERR_SIGNATURE : announce_read(msg, &a);
+    if (err == OK && is_overtaken(r, &a)) {
+        r->count.duplicates++;
+        return OK;
+    }
     if (err == OK)
-        err = replica_take_head(r, &a.head, false, now, t);
+        err = replica_take_head(r, &a.head, verified, now, t);
     if (t->heard) {
         t->forward = msg;
         t->nodes = a.nodes;
     }
     if (err == OK && a.record.len > 0)
-        err = take_announced(r, a.record, now, t);
+        err = take_announced(r, a.record, verified, now, t);
     if (err == OK && !t->heard && r->empties > 0)
         r->ask_at_ms = now;                     /* a relay repeats a head when it has its records */
     return counted(r, err);
+}
+
+bool replica_gather(struct replica *r, struct bytes msg)
+{
+    return gathered_put(&r->gathered, msg);
+}
+
+bool replica_hear(struct replica *r, uint64_t now, enum err *err, struct todo *t)
+{
+    struct gathered *g = &r->gathered;
+    if (g->heard == 0)
+        replica_prove(r);
+    if (g->heard == g->n) {
+        gathered_clear(g);
+        return false;
+    }
+    size_t i = g->heard++;
+    *err = take_announce(r, gathered_at(g, i), g->proof[i], now, t);
+    return true;
 }
 
 void replica_go(struct replica *r, uint64_t now, struct todo *t)
@@ -236,7 +285,7 @@ void replica_go(struct replica *r, uint64_t now, struct todo *t)
 
 enum err replica_announce(struct replica *r, struct bytes msg, uint64_t now, struct todo *t)
 {
-    enum err err = replica_hear(r, msg, now, t);
+    enum err err = take_announce(r, msg, PROOF_OWN, now, t);
     replica_step(r, now, t);
     return err;
 }

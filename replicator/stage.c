@@ -5,6 +5,7 @@
 
 #define TOLD_BYTES_MAX ((size_t)4 << 20)    /* records kept to be told at the flush; further ones are told by head only */
 #define APPLY_BATCH 65536               /* ops per store_apply */
+#define IN_TURN_MAX 64                  /* transactions of a flush that are signed before the next one is made */
 
 static bool name_known(struct committer *c, struct bytes ns)
 {
@@ -117,6 +118,21 @@ static enum err take_secret(struct committer *c, struct fault *fault)
     return OK;
 }
 
+/* Whoever verifies what comes next has verified the record before with it. That one must be signed then: those that are announced with
+ * their heads are, since each signature spares every edge one; large ones, and the rest of a large group, are left to the crew. */
+static enum err bear_witness(struct committer *c, struct fault *fault)
+{
+    uint8_t witness[CHAIN_LEN];
+    enum err err = OK;
+    if (c->signed_n + 1 == c->list_n && c->list[c->signed_n].alone && c->list_n <= IN_TURN_MAX)
+        err = signing_end(c->signing, fault);
+    if (err != OK || c->staged.at.seq == 0 || c->signed_n < c->list_n)
+        return err;
+    record_witness(c->staged.at.chain, &c->staged.signed_head, witness);
+    encoder_witness(c->encoder, witness);
+    return OK;
+}
+
 /* Parts to be signed, and from there into the log's transaction. */
 enum err stage_records(struct committer *c, const struct op *ops, size_t n, const struct store_state *state,
                        struct fault *fault)
@@ -127,6 +143,8 @@ enum err stage_records(struct committer *c, const struct op *ops, size_t n, cons
     if (err != OK)
         return err;
     encoder_begin(c->encoder, &c->staged.at, c->epoch, time_ms, ops, n);
+    if ((err = bear_witness(c, fault)) != OK)
+        return err;
     do {
         struct bytes record = { 0 };
         struct record_blanks blanks;

@@ -47,6 +47,12 @@ void check_job(struct sim *s, int i, const struct job *job)
     const struct position *at = &s->node[i].disk.data.applied;
     if (job->kind == JOB_STORE && s->node[i].disk.unpack != NULL)
         wrong(s, i, "stores records while it copies");
+    for (size_t k = 0; k < job->n; k++) {
+        struct record rec;
+        const struct made *made = record_read(job->records[k], &rec) == OK ? made_find(s, rec.chain) : NULL;
+        if (made == NULL || !bytes_equal(made->record, job->records[k]))
+            wrong(s, i, "stores a record that the core did not make");
+    }
     if (job->kind != JOB_COPY || snapshot_manifest_read(job->bytes, &m) != OK)
         return;
     struct position to = { .epoch = m.about.head.epoch, .seq = m.about.head.seq };

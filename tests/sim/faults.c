@@ -23,6 +23,8 @@ static void plan_faults(struct sim *s)
     s->hold = sometimes(s, 30, 40);
     s->trim = sometimes(s, 70, 50);
     s->later = sometimes(s, 50, 30);
+    s->busy_ms = sometimes(s, 60, chance(s, 50) ? 20 : 400);
+    s->core.silent = chance(s, 15);
     s->hostile = chance(s, 55);
     if (s->hostile && chance(s, 60)) {              /* much to be copied, maybe of the liar */
         s->trim = 30 + rnd_below(&s->rnd, 40);
@@ -76,8 +78,11 @@ void plan(struct sim *s)
     unsigned commits = 20 + rnd_below(&s->rnd, 130), epochs = sometimes(s, 40, 3), old = chance(s, 5) ? 180 : 0;
     for (unsigned i = 0; i < old; i++)          /* a log that is too long to be fetched by who has nothing */
         later(s, rnd_below(&s->rnd, 500), EV_COMMIT, 0);
-    for (unsigned i = 0; i < commits; i++)
-        later(s, rnd_below(&s->rnd, (uint32_t)s->end_ms), EV_COMMIT, 0);
+    unsigned bursts = sometimes(s, 50, 90);
+    for (uint64_t i = 0, at = 0; i < commits; i++) {
+        at = chance(s, bursts) ? at + rnd_below(&s->rnd, 8) : rnd_below(&s->rnd, (uint32_t)s->end_ms);
+        later(s, at, EV_COMMIT, 0);
+    }
     for (unsigned i = 0; i < epochs; i++)
         later(s, s->end_ms / 4 + rnd_below(&s->rnd, (uint32_t)(3 * s->end_ms / 4)), EV_EPOCH, 0);
     later(s, 0, EV_BEAT, 0);

@@ -90,6 +90,21 @@ static bool under_later_head(struct sim *s, struct bytes real, struct wr *w, str
     return false;
 }
 
+/* What a chain of bodies alone would let pass: another head, or another signature, with all that the body says of it. */
+static struct bytes under_false_head(struct sim *s, struct bytes real, struct wr *w, struct signed_head *sh)
+{
+    struct record rec;
+    if (record_read(real, &rec) != OK || !rec.has_head)
+        return real;
+    rec.head.digest[0] ^= 1;
+    if (chance(s, 50))
+        head_sign(sh, &rec.head, &s->evil);
+    else
+        sh->sig[rnd_below(&s->rnd, HEAD_SIG_LEN)] ^= 1;
+    record_put(w, rec.body, rec.chain, sh, &s->evil);
+    return wr_done(w);
+}
+
 /* --- announcements ------------------------------------------------------------------------------------------------------ */
 bool twist_announce(struct sim *s, int from, struct wr *w)
 {
@@ -115,6 +130,9 @@ bool twist_announce(struct sim *s, int from, struct wr *w)
         announce_put(wr_again(w), &a.head, any_record(s)->record);
     } else if (a.record.len > 0 && tells(s, from, LIE_RECORD)) {
         flip_bit(s, (uint8_t *)(uintptr_t)a.record.ptr, a.record.len);
+        announce_put(wr_again(w), &a.head, a.record);
+    } else if (a.record.len > 0 && tells(s, from, LIE_FALSE_HEAD)) {
+        a.record = under_false_head(s, a.record, &ow, &a.head);
         announce_put(wr_again(w), &a.head, a.record);
     } else if (a.record.len > 0 && under_later_head(s, a.record, &ow, &later) && tells(s, from, LIE_LATER_HEAD)) {
         announce_put(wr_again(w), &a.head, later);

@@ -27,6 +27,7 @@ struct model_core {
     struct head head;
     struct signed_head signed_head;         /* len 0: nothing committed */
     uint64_t hold;                          /* records behind it are not released yet; 0: all are */
+    bool silent;                            /* records bear no witness, as an earlier version's */
 };
 
 static inline void model_digest(const struct model_data *d, struct head *h)
@@ -98,6 +99,16 @@ static inline void model_sign(struct model_core *c)
     head_sign(&c->signed_head, &c->head, &c->key);
 }
 
+/* Of the record before; false: there is none. */
+static inline bool model_witness(const struct model_core *c, uint8_t out[CHAIN_LEN])
+{
+    struct record rec;
+    if (c->silent || c->at.seq == 0 || record_read(c->log[c->at.seq], &rec) != OK || !rec.has_head)
+        return false;
+    record_witness(rec.chain, &rec.signed_head, out);
+    return true;
+}
+
 /* One transaction of `parts` log records, each with one put or delete; wrong: with a digest that is not its data's. */
 static inline void model_commit(struct model_core *c, struct rnd *rnd, unsigned parts, bool wrong)
 {
@@ -112,13 +123,14 @@ static inline void model_commit(struct model_core *c, struct rnd *rnd, unsigned 
         if (!model_apply(&c->data, &op, 1))
             abort();
         /* the encoder makes parts by size; small ones are made here */
-        uint8_t plain[64], body[512], out[2048];
+        uint8_t plain[64], body[512], out[2048], witness[CHAIN_LEN];
         struct wr ow = wr_over(plain, sizeof plain), bw = wr_over(body, sizeof body), rw = wr_over(out, sizeof out);
         op_put(&ow, &op);
         struct record_body b = { .epoch = c->epoch, .seq = c->at.seq + 1, .part = i, .more = i + 1 < parts,
                                  .time_ms = c->time_ms + 1, .ops = wr_done(&ow) };     /* model_sign's */
         memcpy(b.cluster, c->cluster, CLUSTER_LEN);
         memcpy(b.prev, c->at.chain, CHAIN_LEN);
+        b.witness = model_witness(c, witness) ? witness : NULL;
         record_body_put(&bw, &b);
         c->at = (struct position){ .epoch = b.epoch, .seq = b.seq, .more = b.more, .part = i };
         record_chain(wr_done(&bw), c->at.chain);

@@ -128,21 +128,72 @@ static void todo_do(struct sim *s, int i, const struct todo *t, int from)
         job_begin(s, i, &t->job, from);
 }
 
-static void take(struct sim *s, int i, const struct event *e)
+static void look_at(struct sim *s, int i, enum err err, int from)
+{
+    if (err == OK || err == ERR_EPOCH || err == ERR_GAP)
+        return;
+    say(s, i, "refuses what node %d sent: %s", from, err_text(err));
+    count(s, N_REFUSED);
+    if (!s->hostile && s->rot == 0)
+        wrong(s, i, err_text(err));             /* nobody in this seed sends anything broken */
+}
+
+static void reply(struct sim *s, int i, const struct event *e)
 {
     struct node *n = &s->node[i];
     struct todo t;
     size_t before = bytes_in_use();
-    enum err err = e->kind == EV_ANNOUNCE ? replica_announce(n->replica, e->msg, s->now, &t)
-                                          : replica_reply(n->replica, e->msg, s->now, &t);
+    enum err err = replica_reply(n->replica, e->msg, s->now, &t);
     check_bytes(s, i, before);
-    if (err != OK && err != ERR_EPOCH && err != ERR_GAP) {
-        say(s, i, "refuses what node %d sent: %s", e->from, err_text(err));
-        count(s, N_REFUSED);
-        if (!s->hostile && s->rot == 0)
-            wrong(s, i, err_text(err));         /* nobody in this seed sends anything broken */
-    }
+    look_at(s, i, err, e->from);
     todo_do(s, i, &t, e->from);
+}
+
+/* --- announcements: those that come while the node is busy are heard together, before anything else ------------------------------ */
+static uint64_t signatures(struct sim *s, int i)
+{
+    struct replica_figures f;
+    replica_figures(s->node[i].replica, s->now, &f);
+    return f.signatures;
+}
+
+static void hear(struct sim *s, int i)
+{
+    struct node *n = &s->node[i];
+    int from = n->upstreams[n->upstream], heard = 0, together = n->gathered;
+    uint64_t looked_at = signatures(s, i);
+    struct todo t;
+    enum err err;
+    if (together == 0)
+        return;
+    n->gathered = 0;
+    while (replica_hear(n->replica, s->now, &err, &t)) {
+        look_at(s, i, err, from);
+        heard += t.heard;
+        if (t.job.kind != JOB_NONE || t.ask.len > 0)
+            wrong(s, i, "does more than to hear");
+        todo_do(s, i, &t, from);
+    }
+    looked_at = signatures(s, i) - looked_at;
+    if (looked_at > 2 * (uint64_t)together)             /* a head, and a record of another */
+        wrong(s, i, "looks at too many signatures");
+    s->tally->n[N_TOGETHER] += together > 1 ? (uint64_t)together : 0;
+    s->tally->n[N_SPARED] += (uint64_t)heard > looked_at ? (uint64_t)heard - looked_at : 0;
+    replica_go(n->replica, s->now, &t);
+    todo_do(s, i, &t, from);
+}
+
+static void gather(struct sim *s, int i, const struct event *e)
+{
+    struct node *n = &s->node[i];
+    size_t before = bytes_in_use();
+    bool room = replica_gather(n->replica, e->msg);
+    check_bytes(s, i, before);
+    n->gathered++;
+    if (!room || s->busy_ms == 0)
+        hear(s, i);
+    else if (n->gathered == 1)
+        push(s, (struct event){ .at = s->now + rnd_below(&s->rnd, (uint32_t)s->busy_ms), .kind = EV_HEAR, .to = i, .tag = n->boot });
 }
 
 static void tick(struct sim *s, int i)
@@ -177,6 +228,7 @@ void node_up(struct sim *s, int i)
     n->head = at.head;
     n->heard = (struct head){ .epoch = 0 };
     n->bytes_held = 0;
+    n->gathered = 0;
     say(s, i, "starts at %llu/%llu, log to %llu", (unsigned long long)at.applied.epoch, (unsigned long long)at.applied.seq,
         (unsigned long long)at.log.seq);
     size_t before = bytes_in_use();
@@ -206,6 +258,8 @@ void node_down(struct sim *s, int i)
 void node_event(struct sim *s, const struct event *e)
 {
     struct node *n = &s->node[e->to];
+    if (n->replica != NULL && e->kind != EV_ANNOUNCE)
+        hear(s, e->to);                                 /* may ask anew: then this reply comes too late */
     uint64_t now = e->kind == EV_ANNOUNCE ? n->link : e->kind == EV_REPLY ? n->ask_tag : n->boot;
     if (n->replica == NULL || e->tag != now) {
         count(s, N_LATE);
@@ -214,6 +268,8 @@ void node_event(struct sim *s, const struct event *e)
     switch (e->kind) {
     case EV_TICK: tick(s, e->to); break;
     case EV_STEP: job_step(s, e->to); break;
-    default:      take(s, e->to, e); break;
+    case EV_HEAR: break;
+    case EV_ANNOUNCE: gather(s, e->to, e); break;
+    default:      reply(s, e->to, e); break;
     }
 }

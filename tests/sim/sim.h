@@ -35,6 +35,7 @@
     X(RESTORES, "restores of the core", true) X(TAILS, "lost tails of its log", true)               \
     X(RAISES, "epochs raised", true) X(TRIMS, "trimmed logs", true) X(SNAPSHOTS, "snapshots", true) \
     X(LATER, "told to come later", true) X(GONE, "snapshots gone", true)                            \
+    X(TOGETHER, "announcements heard together", true) X(SPARED, "without a signature of their own", true)         \
     X(REFUSED, "messages refused", true) X(CHANGES, "changes of upstream", true)                    \
     X(BEHIND, "nodes left behind a hostile relay", false)
 enum count {
@@ -63,7 +64,7 @@ enum step {
     X(HOLD, "no records") X(ORDER, "records out of order") X(BRANCH, "records of an older epoch") X(LATER_HEAD, "a record under a later head") \
     X(KEY_MANIFEST, "manifests of another key") X(OLD_MANIFEST, "manifests of a lower place") X(TOTAL, "a vast manifest") \
     X(PIECE, "pieces out of place") X(TABLE, "a false table") X(DATA, "false data under a true head") \
-    X(CHUNK, "another chunk") X(CHUNK_BYTES, "chunks of garbage")
+    X(FALSE_HEAD, "a false head around a true body") X(CHUNK, "another chunk") X(CHUNK_BYTES, "chunks of garbage")
 enum lie {
 #define X(name, text) LIE_##name,
     LIES(X)
@@ -75,7 +76,7 @@ struct tally { uint64_t n[COUNTS_N], crash[STEPS_N], lie[LIES_N]; size_t most_by
 
 /* --- world ------------------------------------------------------------------------------------------------------------ */
 enum kind { EV_TICK, EV_ANNOUNCE, EV_REQUEST, EV_REPLY, EV_COMMIT, EV_BEAT, EV_STEP, EV_CRASH, EV_UP, EV_EPOCH, EV_TROUBLE, EV_SCRUB,
-            EV_LOOK };
+            EV_LOOK, EV_HEAR };
 struct event { uint64_t at, order; enum kind kind; int to, from; uint64_t tag; struct bytes msg; };
 
 /* A record that the core made; state: the data behind it, when it ends a transaction. */
@@ -109,6 +110,7 @@ struct disk {
 
 struct node {
     struct replica *replica;                        /* NULL: down */
+    int gathered;                                   /* announcements that wait to be heard */
     uint64_t boot, link, ask_tag;                   /* what belongs to an earlier life, link or question is dropped */
     int upstreams[UPSTREAMS_MAX];
     unsigned upstreams_n, upstream;
@@ -147,7 +149,7 @@ struct sim {
     bool cut[NODES_MAX][NODES_MAX];
     bool level_wanted[NODES_MAX];
     unsigned loss, twice, crash, power, wipe, keys, hold, cuts, outages, full, fail, rot, trim, later;       /* percent, or per 1,000 */
-    uint64_t delay_ms, end_ms, calm_ms;
+    uint64_t delay_ms, end_ms, calm_ms, busy_ms;    /* busy_ms: what came may wait so long to be heard */
     bool quiet, done, hostile;
     struct event *heap;
     size_t heap_n, heap_cap;

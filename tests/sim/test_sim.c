@@ -14,7 +14,7 @@
 static void event_do(struct sim *s, const struct event *e)
 {
     switch (e->kind) {
-    case EV_TICK: case EV_ANNOUNCE: case EV_REPLY: case EV_STEP: node_event(s, e); break;
+    case EV_TICK: case EV_ANNOUNCE: case EV_REPLY: case EV_STEP: case EV_HEAR: node_event(s, e); break;
     case EV_REQUEST: serve(s, e); break;
     case EV_COMMIT:  core_commit(s); break;
     case EV_BEAT:    core_beat(s); break;

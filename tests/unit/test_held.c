@@ -90,7 +90,8 @@ static enum err only_hear(struct bed *b, uint64_t seq)
     struct signed_head sh = head_at(b, seq);
     struct wr w = wr_over(b->msg, sizeof b->msg);
     announce_put(&w, &sh, b->core.log[seq]);
-    enum err err = replica_hear(b->r, wr_done(&w), b->now, &b->t);
+    enum err err = ERR_AGAIN;
+    assert_true(replica_gather(b->r, wr_done(&w)) && replica_hear(b->r, b->now, &err, &b->t));
     assert_true(b->t.job.kind == JOB_NONE && b->t.ask.len == 0);
     return err;
 }
