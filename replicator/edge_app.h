@@ -45,7 +45,7 @@ struct app {
     bool busy;                          /* the worker has the store: a job, or a compaction */
     bool job_out, compacting, compact_wanted;
     uint64_t timer_ms;                  /* on_timer is due then; 0: it is not waiting */
-    uint64_t unsettled_ms;              /* since when, at least, the store has commits that are not synced; 0: none */
+    uint64_t settle_ms;                 /* when the store's commits that are not synced will be; 0: there were none */
     bool missed_upkeep, missed_watch;   /* their turn came while the worker had the store */
     uint64_t job_since_us, job_end_us;
     struct edge_stat stat;

@@ -10,7 +10,8 @@
 #include <sodium.h>
 
 #define PRESSED_US 3000                 /* jobs closer together than this are done beside the loop */
-#define SETTLE_MS 1000                  /* what is applied is on the disk after this long */
+#define SETTLE_MS 5000                  /* what is applied is on the disk after this long at most, */
+#define SETTLE_SOON_MS 1000             /* and not before: edges of one disk, which apply the same at the same moment, take turns */
 
 /* Core time is what the newest head says. */
 static struct upkeep_now upkeep_now(struct app *a)
@@ -217,14 +218,14 @@ static void settle_look(struct app *a)
     char words[FAULT_TEXT_MAX + 64];
     uint64_t now = clock_mono_ms();
     if (store_is_settled(a->store)) {
-        a->unsettled_ms = 0;
+        a->settle_ms = 0;
         return;
     }
-    if (a->unsettled_ms == 0)
-        a->unsettled_ms = now > 0 ? now : 1;
-    if (now - a->unsettled_ms < SETTLE_MS || store_is_fresh(a->store) || store_is_broken(a->store))
+    if (a->settle_ms == 0)
+        a->settle_ms = now + SETTLE_SOON_MS + randombytes_uniform(SETTLE_MS - SETTLE_SOON_MS);
+    if (now < a->settle_ms || store_is_fresh(a->store) || store_is_broken(a->store))
         return;
-    a->unsettled_ms = 0;
+    a->settle_ms = 0;
     enum err err = store_settle(a->store, &fault);
     if (err != OK)
         log_error("edge.settle", "err=%s next=\"what came since the last one comes again\"",

@@ -6,9 +6,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define SOFTS_MOST 128              /* commits, */
+#define SOFTS_MOST 512              /* commits, */
 #define WRITE_OUT_EVERY 16          /* commits: what they wrote is handed to the disk, which nobody waits for */
-#define SOFT_PAGES_MOST 4096        /* and pages that they may take, from anchor to anchor */
+#define SOFT_PAGES_MOST 16384       /* and pages that they may take, from anchor to anchor */
 
 /* --- commits ----------------------------------------------------------------------------------------------------------- */
 /* After a failed fdatasync the kernel counts the pages as written, so a later one does not say whether they are. Of
@@ -140,7 +140,7 @@ static bool soft_goes_on(const struct env *e)
     if (e->softs >= SOFTS_MOST || mdb_env_info(e->mdb, &info) != 0)
         return false;
     uint64_t total = info.me_mapsize / e->page_size, pages = info.me_last_pgno + 1;
-    uint64_t most = total / 16 < SOFT_PAGES_MOST ? total / 16 : SOFT_PAGES_MOST;
+    uint64_t most = total / 8 < SOFT_PAGES_MOST ? total / 8 : SOFT_PAGES_MOST;
     return e->steps <= most && pages - e->pages <= most && pages < total - total / 4;
 }
 

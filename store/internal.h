@@ -266,7 +266,7 @@ struct log_txn {
 struct log_reader { struct store *s; struct reader reader; MDB_cursor *cursor; };
 
 /* --- ahead.c: the newest transactions of a core's log, in a file --------------------------------------------------- */
-#define AHEAD_MAX ((size_t)1 << 20)     /* bytes of one; the file has room for two of that size */
+#define AHEAD_MAX ((size_t)1 << 20)     /* bytes of one; the file has room for four of that size */
 /* Opens the file and brings into the log what it lacks. Nothing for an edge, or a reader. */
 MUST_USE enum err ahead_open(struct store *s, struct fault *fault);
 void ahead_close(struct store *s);

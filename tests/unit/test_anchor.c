@@ -259,7 +259,7 @@ static void a_reader_waits_for_the_writer(void **state)
 /* Soft commits keep pages from being used again: that must not make a map full, nor a file large. */
 static void files_stay_small(void **state)
 {
-    static const struct { uint64_t map, most; } rows[] = { { (uint64_t)1 << 20, (uint64_t)1 << 20 }, { (uint64_t)1 << 26, (uint64_t)8 << 20 } };
+    static const struct { uint64_t map, most; } rows[] = { { (uint64_t)1 << 20, (uint64_t)1 << 20 }, { (uint64_t)1 << 26, (uint64_t)24 << 20 } };
     struct rnd r = rnd_seed(*(uint64_t *)*state);
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct store_figures f;
