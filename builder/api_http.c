@@ -12,6 +12,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define HEADERS_MAX 8192            /* a key of 500 bytes, each as %XX, fits thrice */
 #define TIMEOUT_S 30
@@ -117,15 +119,18 @@ void api_http_reply(struct asked *q)
         asked_free(q);
 }
 
-/* Any thread. */
+/* Any thread. Not by event_active: that wakes the loop with the lock in hand that the loop asks for next. */
 static void done_put(struct api_http *a, struct asked *q)
 {
+    const uint64_t one = 1;
     q->next = NULL;
     (void)pthread_mutex_lock(&a->lock);
+    bool first = a->done == NULL;
     *a->done_end = q;
     a->done_end = &q->next;
     (void)pthread_mutex_unlock(&a->lock);
-    event_active(a->ready, EV_READ, 0);
+    if (first && write(a->ready_fd, &one, sizeof one) != (ssize_t)sizeof one)
+        log_error("api.ready", "err=\"cannot wake the loop\"");
 }
 
 /* The writing thread (or whoever ends the queue) has the result. */
@@ -198,7 +203,9 @@ static void reply_done(struct api_http *a)
 
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd, (void)what;
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof count);         /* before the list is taken: what comes behind that rings again */
+    (void)n, (void)what;
     reply_done(arg);
 }
 
@@ -395,6 +402,13 @@ enum err api_http_reload(struct api_http *a)
 }
 
 /* --- start and end --------------------------------------------------------------------------------------------------- */
+static bool ready_open(struct api_http *a)
+{
+    a->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    a->ready = a->ready_fd < 0 ? NULL : event_new(a->o.base, a->ready_fd, EV_READ | EV_PERSIST, on_ready, a);
+    return a->ready != NULL && event_add(a->ready, NULL) == 0;
+}
+
 MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_options *o, struct fault *fault)
 {
     struct api_http *a = calloc(1, sizeof *a);
@@ -408,6 +422,7 @@ MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_opt
         return ERR_NOMEM;
     a->o = *o;
     a->done_end = &a->done;
+    a->ready_fd = -1;
     (void)pthread_mutex_init(&a->lock, NULL);
     if ((a->sending = calloc(1, sizeof *a->sending)) == NULL) {
         api_http_close(a);
@@ -415,7 +430,7 @@ MUST_USE enum err api_http_open(struct api_http **out, const struct api_http_opt
     }
     a->sending->users = 1;
     const struct api_lanes_options lanes = { .store = o->store, .source = o->source, .wishes = o->wishes, .board = o->board, .catalogs = o->catalogs, .done = on_worked };
-    err = (a->ready = event_new(o->base, -1, 0, on_ready, a)) != NULL ? api_waits_open(a) : ERR_NOMEM;
+    err = ready_open(a) ? api_waits_open(a) : ERR_NOMEM;
     if (err != OK || (err = keys_load(a, &a->keys, fault)) != OK || (err = api_tls_load(&a->tls, a->o.cert, a->o.key, fault)) != OK
         || (err = view_open(o->store, &a->view, fault)) != OK
         || (err = api_lanes_open(&a->lanes, &lanes, fault)) != OK
@@ -465,6 +480,8 @@ void api_http_close(struct api_http *a)
     SSL_CTX_free(a->tls);
     if (a->ready != NULL)
         event_free(a->ready);
+    if (a->ready_fd >= 0)
+        (void)close(a->ready_fd);
     api_waits_close(a);
     (void)pthread_mutex_destroy(&a->lock);
     sending_give(a->sending);

@@ -87,7 +87,7 @@ struct api_http {
     struct api_waits waits;
     struct api_lanes *lanes;
     struct api_sending *sending;
-    struct event *ready;            /* made active by other threads */
+    struct event *ready; int ready_fd;      /* rung by other threads */
     pthread_mutex_t lock;           /* of what follows */
     struct asked *done, **done_end;
 };

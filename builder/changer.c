@@ -399,6 +399,7 @@ static void zone_idle(struct changer *ch, struct bytes apex)
         return;
     hold(ch, l, full_is_busy(ch->full, apex));
     ch->sweep = true;
+    settings_kept_init(&ch->settings);
     ch->mark = changer_place(ch);
     ch->mark_due = true;
     if (may_go(l) || atomic_load(&ch->whole_unknown))
@@ -587,6 +588,7 @@ void changer_close(struct changer *ch)
         while (ch->lane[i] != NULL)
             lane_free(ch, ch->lane[i]);
     view_close(ch->view);
+    settings_kept_release(&ch->settings);
     free(ch->done);
     (void)pthread_mutex_destroy(&ch->work);
     (void)pthread_mutex_destroy(&ch->lock);

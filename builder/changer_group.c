@@ -99,7 +99,8 @@ static void plan_one(struct draft *d, struct change *c)
 
 static enum err open_draft(struct changer *ch, struct source_txn *t, const struct change *c, struct draft **out, struct fault *fault)
 {
-    struct draft_with with = { .txn = t, .view = ch->view, .now_s = commit_time_ms(ch->o.committer) / 1000, .via = c->author.via };
+    struct draft_with with = { .txn = t, .view = ch->view, .now_s = commit_time_ms(ch->o.committer) / 1000, .via = c->author.via,
+                               .kept = &ch->settings };
     return draft_open(out, name_bytes(&c->apex), &with, fault);
 }
 
@@ -214,6 +215,13 @@ static enum err stage_part(struct group *g, struct part *p)
     return err;
 }
 
+/* Behind the new events: a table that empties and fills again costs a page more. */
+static enum err drop_done(struct group *g)
+{
+    g->dropped = g->stored ? g->ch->done_n : 0;
+    return g->stored ? changer_drop(g->ch, g->txn, g->fault) : OK;
+}
+
 static enum err build_all(struct group *g)
 {
     enum err err = OK;
@@ -226,7 +234,7 @@ static enum err build_all(struct group *g)
         if ((err = tell_difference(g, p)) == OK)
             err = stage_part(g, p);
     }
-    return err;
+    return err == OK ? drop_done(g) : err;
 }
 
 static void end_view(struct group *g)
@@ -415,10 +423,7 @@ static enum err group_begin(struct group *g)
     struct changer *ch = g->ch;
     if ((g->part = calloc(g->n, sizeof *g->part)) == NULL)
         return fault_set(g->fault, ERR_NOMEM, "out of memory");
-    g->dropped = ch->done_n;
     enum err err = source_begin(ch->o.source, SOURCE_WRITE_KEPT, &g->txn, g->fault);
-    if (err == OK)
-        err = changer_drop(ch, g->txn, g->fault);
     if (err == OK && (err = commit_settle(ch->o.committer, g->fault)) == ERR_NOTNOW)
         err = OK;
     if (err != OK)

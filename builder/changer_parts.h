@@ -58,6 +58,7 @@ struct changer {
     struct lane *ready, **ready_last;
     size_t held;                                /* lanes */
     uint64_t *done; size_t done_n, done_cap;    /* events that the store has, not dropped from the outbox yet */
+    struct settings_kept settings;              /* of the zone that was changed last */
     struct source_mark mark;                    /* what the newest done change led to */
     bool unsettled;                             /* the outbox may hold what the store does not have */
     atomic_bool whole_unknown;                  /* so does a whole zone: any thread says so */

@@ -5,39 +5,17 @@
 #include "builder/replays.h"
 #include "builder/core_limit.h"
 #include "builder/core_out.h"
+#include "builder/core_reply.h"
+#include "builder/core_waiting.h"
 #include "builder/notify.h"
-#include "builder/seal.h"
-#include "builder/update.h"
 #include "wire/query.h"
 
-#include <arpa/inet.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#define BUCKETS 256
 #define RCODES 17
 #define LOG_BURST 5
-#define SHORT_MAX 1024                 /* bytes of a reply without answers: header, question, OPT, and a TSIG of two names and a MAC */
 #define TRANSFER_THREADS 2             /* so that a large zone does not keep small ones waiting */
-
-/* An UPDATE whose change is being made. */
-struct pending {
-    struct desk *desk;
-    struct asker from;
-    struct change change;
-    struct update update;
-    struct seal seal;
-    struct arena arena;                 /* the message and what was read of it */
-    struct bytes msg;
-    struct policy_zone zone;             /* apex alone: rights ask for it */
-    uint64_t hash;
-    struct pending *prev, *next;        /* of its bucket */
-    struct pending *told;               /* the next one that was told */
-    bool datagram;                      /* it came as one; from.conn is our thread's to look at */
-    bool replied;                       /* by who told it */
-};
 
 struct desk {
     struct desk_options o;
@@ -49,45 +27,13 @@ struct desk {
     struct core_limit *limit;           /* NULL: there is none */
     struct replays *replays;
     struct answer_counters answers;
-    stat_count updates[RCODES], twice, replayed, failed_seals, in_flight_bytes, in_flight, notified, notify_refused;
+    stat_count updates[RCODES], twice, replayed, failed_seals, notified, notify_refused;
     struct log_brake brake;
-    struct pending *buckets[BUCKETS];
+    struct waiting waiting;
     uint8_t bare[ANSWER_MAX];           /* a signed question without its TSIG */
-    pthread_mutex_t lock;               /* of what follows */
-    struct pending *told, **told_last;
-    bool rung;                          /* for some of them, which have no reply yet */
 };
 
-/* --- replies ------------------------------------------------------------------------------------------------------------ */
-/* Header, question, OPT, TSIG: what all replies that are no answers to questions look like. */
-struct short_reply { uint16_t id, flags, rcode; struct bytes question; bool has_edns; };
-
-static size_t put_reply(const struct short_reply *r, struct seal *seal, uint8_t *out)
-{
-    struct wr w = wr_over(out, SHORT_MAX);
-    wr_u16(&w, r->id);
-    wr_u16(&w, (uint16_t)(DNS_QR | (r->flags & (DNS_OPCODE | DNS_RD | DNS_CD)) | (r->rcode & DNS_RCODE)));
-    wr_u16(&w, r->question.len > 0);
-    wr_u32(&w, 0);
-    wr_u16(&w, r->has_edns);
-    wr_bytes(&w, r->question);
-    if (r->has_edns) {
-        wr_u8(&w, 0);
-        wr_u16(&w, TYPE_OPT);
-        wr_u16(&w, ANSWER_UDP_MAX);
-        wr_u8(&w, (uint8_t)(r->rcode >> 4));
-        wr_u8(&w, EDNS_VERSION);
-        wr_u16(&w, 0);
-        wr_u16(&w, 0);
-    }
-    return seal_sign(seal, &w, clock_wall_ms() / 1000) == OK ? w.len : 0;
-}
-
-static size_t update_reply(const struct update *u, uint16_t rcode, struct seal *seal, uint8_t *out)
-{
-    return put_reply(&(struct short_reply){ u->id, u->flags, rcode, u->question, u->has_edns }, seal, out);
-}
-
+/* --- the log ------------------------------------------------------------------------------------------------------------ */
 static const char *client_text(const struct asker *from, char *out, size_t cap)
 {
     struct net n = { .len = from->client.len, .bits = (uint8_t)(8 * from->client.len) };
@@ -153,7 +99,7 @@ static size_t take_transfer(struct desk *k, struct bytes msg, const struct query
         struct bytes question = { msg.ptr + DNS_HEADER_LEN, q->question_len };
         tell_refused(k, "transfer.refused", from, &seal, q->qname, rcode,
                      fault.text[0] != '\0' ? fault.text : why[0] != '\0' ? why : seal_text(&seal));
-        n = put_reply(&(struct short_reply){ q->id, q->flags, rcode, question, q->has_edns }, &seal, out);
+        n = short_reply_put(&(struct short_reply){ q->id, q->flags, rcode, question, q->has_edns }, &seal, out);
     }
     seal_release(&seal);
     return n;
@@ -180,7 +126,7 @@ static size_t take_query(struct desk *k, struct bytes msg, const struct asker *f
     } else {
         stat_add(&k->failed_seals, 1);
         struct bytes question = { msg.ptr + DNS_HEADER_LEN, q.question_len };
-        n = put_reply(&(struct short_reply){ q.id, q.flags, rcode, question, q.has_edns }, &seal, out);
+        n = short_reply_put(&(struct short_reply){ q.id, q.flags, rcode, question, q.has_edns }, &seal, out);
     }
     seal_release(&seal);
     return n;
@@ -213,106 +159,6 @@ static size_t take_notify(struct desk *k, struct bytes msg, const struct asker *
     size_t len = w.len > 0 && seal.present ? (seal_sign(&seal, &w, clock_wall_ms() / 1000) == OK ? w.len : 0) : w.len;
     seal_release(&seal);
     return len;
-}
-
-/* --- updates in flight --------------------------------------------------------------------------------------------------- */
-static uint64_t hash_of(const struct asker *from, struct bytes msg)
-{
-    uint64_t h = bytes_fnv(BYTES_FNV_START ^ from->port, peer_bytes(&from->client));
-    return bytes_fnv(h, msg);
-}
-
-/* The same message, of the same client, over the same socket, is in flight already. */
-static bool asked_twice(struct desk *k, const struct asker *from, struct bytes msg, uint64_t hash)
-{
-    if (from->conn != NULL)
-        return false;
-    for (const struct pending *p = k->buckets[hash % BUCKETS]; p != NULL; p = p->next)
-        if (p->hash == hash && p->from.conn == NULL && p->from.port == from->port && p->from.fd == from->fd
-            && bytes_equal(peer_bytes(&p->from.client), peer_bytes(&from->client)) && bytes_equal(p->msg, msg))
-            return true;
-    return false;
-}
-
-static void keep(struct desk *k, struct pending *p)
-{
-    struct pending **head = &k->buckets[p->hash % BUCKETS];
-    p->next = *head;
-    if (p->next != NULL)
-        p->next->prev = p;
-    *head = p;
-    stat_set(&k->in_flight, stat_get(&k->in_flight) + 1);
-    stat_set(&k->in_flight_bytes, stat_get(&k->in_flight_bytes) + p->arena.used + sizeof *p);
-}
-
-static void unkeep(struct desk *k, struct pending *p)
-{
-    *(p->prev != NULL ? &p->prev->next : &k->buckets[p->hash % BUCKETS]) = p->next;
-    if (p->next != NULL)
-        p->next->prev = p->prev;
-    stat_set(&k->in_flight, stat_get(&k->in_flight) - 1);
-    stat_set(&k->in_flight_bytes, stat_get(&k->in_flight_bytes) - p->arena.used - sizeof *p);
-}
-
-static void pending_free(struct pending *p)
-{
-    change_release(&p->change);
-    seal_release(&p->seal);
-    arena_release(&p->arena);
-    free(p);
-}
-
-static struct pending *pending_new(struct desk *k, struct bytes msg, const struct asker *from, uint64_t hash)
-{
-    struct pending *p = calloc(1, sizeof *p);
-    if (p == NULL)
-        return NULL;
-    p->desk = k;
-    p->from = *from;
-    p->datagram = from->conn == NULL;
-    p->hash = hash;
-    arena_init(&p->arena);
-    p->msg = arena_copy(&p->arena, msg);
-    if (p->msg.ptr == NULL) {
-        arena_release(&p->arena);
-        free(p);
-        return NULL;
-    }
-    change_init(&p->change, CHANGE_EDIT, bytes_of("", 1));
-    return p;
-}
-
-/* The reply to a datagram whose change went well asks for one send: waking our thread takes longer. 0: it is our thread's. */
-static size_t reply_now(struct pending *p, struct asker *to, uint8_t *out)
-{
-    if (!p->datagram || update_rcode(&p->update, &p->change.result) != RCODE_NOERROR)
-        return 0;
-    *to = p->from;
-    return update_reply(&p->update, RCODE_NOERROR, &p->seal, out);
-}
-
-/* In the writing thread, or in ours when the changer ends. Sent last: by then the same message, asked again, is a new one. */
-static void on_told(void *arg, struct change *c)
-{
-    struct pending *p = arg;
-    struct desk *k = p->desk;
-    struct asker to;
-    uint8_t out[SHORT_MAX];
-    uint64_t one = 1;
-    (void)c;
-    size_t n = reply_now(p, &to, out);
-    p->replied = n > 0;
-    (void)pthread_mutex_lock(&k->lock);
-    bool ring = n == 0 && !k->rung;
-    k->rung |= ring;
-    p->told = NULL;
-    *k->told_last = p;
-    k->told_last = &p->told;
-    (void)pthread_mutex_unlock(&k->lock);           /* p may be gone */
-    if (n > 0)
-        k->o.reply(k->o.arg, &to, bytes_of(out, n));
-    if (ring && write(k->o.bell_fd, &one, sizeof one) != (ssize_t)sizeof one)
-        log_error("core.dns", "err=\"cannot wake the thread\"");
 }
 
 /* --- who may -------------------------------------------------------------------------------------------------------------- */
@@ -398,8 +244,7 @@ static uint16_t judge(struct desk *k, struct pending *p)
         rcode = update_prescan(u, &p->arena);
         why = rcode != RCODE_NOERROR ? update_text(u, text, sizeof text) : "";
     }
-    if (rcode == RCODE_NOERROR
-        && (stat_get(&k->in_flight) >= DESK_UPDATES_MAX || stat_get(&k->in_flight_bytes) + p->arena.used > DESK_BYTES_MAX)) {
+    if (rcode == RCODE_NOERROR && !waiting_has_room(&k->waiting, p)) {
         why = "too many updates at once";
         rcode = RCODE_SERVFAIL;
     }
@@ -426,30 +271,21 @@ static bool is_replay(struct desk *k, struct pending *p, uint16_t *rcode)
 
 static size_t take_update(struct desk *k, struct bytes msg, const struct asker *from, uint8_t *out, bool *taken)
 {
-    uint64_t hash = hash_of(from, msg);
-    if (asked_twice(k, from, msg, hash)) {
-        stat_add(&k->twice, 1);
-        return 0;
-    }
-    struct pending *p = pending_new(k, msg, from, hash);
+    struct pending *p;
+    bool twice = waiting_new(&k->waiting, msg, from, &p) == ERR_EXISTS;
+    stat_add(&k->twice, twice);
     if (p == NULL)
         return 0;
     uint16_t rcode = judge(k, p);
     if (rcode != RCODE_NOERROR || is_replay(k, p, &rcode)) {
-        size_t n = update_reply(&p->update, rcode, &p->seal, out);
+        size_t n = update_reply_put(&p->update, rcode, &p->seal, out);
         count_update(k, rcode);
         pending_free(p);
         return n;
     }
-    p->change.apex = p->update.zone;
-    p->change.plan = update_plan;
-    p->change.arg = &p->update;
-    p->change.told = on_told;
-    p->change.told_arg = p;
     set_author(p);
-    keep(k, p);
     *taken = true;
-    changer_put(k->o.changer, &p->change);
+    waiting_put(&k->waiting, p);
     return 0;
 }
 
@@ -465,7 +301,7 @@ static void tell_end(struct desk *k, const struct pending *p, uint16_t rcode)
 static void reply(struct desk *k, struct pending *p, uint16_t rcode, uint8_t *out)
 {
     tell_end(k, p, rcode);
-    size_t n = update_reply(&p->update, rcode, &p->seal, out);
+    size_t n = update_reply_put(&p->update, rcode, &p->seal, out);
     if (p->from.fd >= 0 || p->from.conn != NULL)
         k->o.reply(k->o.arg, &p->from, bytes_of(out, n));
 }
@@ -475,31 +311,16 @@ static void end(struct desk *k, struct pending *p, uint8_t *out)
     uint16_t rcode = update_rcode(&p->update, &p->change.result);
     if (p->seal.present)
         replays_end(k->replays, &p->seal.tsig, rcode);
-    unkeep(k, p);
+    waiting_end(&k->waiting, p);
     count_update(k, rcode);
     if (!p->replied)
         reply(k, p, rcode, out);
     pending_free(p);
 }
 
-/* all: also those without a reply, for which the bell rang. */
-static struct pending *take_told(struct desk *k, bool all)
-{
-    struct pending *p = NULL;
-    (void)pthread_mutex_lock(&k->lock);
-    if (all || !k->rung) {
-        p = k->told;
-        k->told = NULL;
-        k->told_last = &k->told;
-        k->rung = false;
-    }
-    (void)pthread_mutex_unlock(&k->lock);
-    return p;
-}
-
 static void end_told(struct desk *k, bool all)
 {
-    struct pending *p = take_told(k, all);
+    struct pending *p = waiting_told(&k->waiting, all);
     while (p != NULL) {
         struct pending *next = p->told;
         end(k, p, k->bare);
@@ -513,15 +334,9 @@ void desk_done(struct desk *k)
     out_ready(&k->out, k->bare);
 }
 
-void desk_forget(struct desk *k, const void *conn)
-{
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct pending *p = k->buckets[i]; p != NULL; p = p->next)
-            if (p->from.conn == conn)
-                p->from.conn = NULL;            /* its fd is -1: nobody gets the reply */
-}
+void desk_forget(struct desk *k, const void *conn) { waiting_forget(&k->waiting, conn); }
 
-unsigned desk_in_flight(const struct desk *k) { return (unsigned)stat_get(&k->in_flight); }
+unsigned desk_in_flight(const struct desk *k) { return (unsigned)stat_get(&k->waiting.n); }
 
 /* --- messages -------------------------------------------------------------------------------------------------------------- */
 void desk_begin(struct desk *k)
@@ -562,8 +377,7 @@ MUST_USE enum err desk_open(struct desk **out, const struct desk_options *o, str
         return ERR_NOMEM;
     struct answer_options ao = { .counts = &k->answers };
     k->o = *o;
-    k->told_last = &k->told;
-    (void)pthread_mutex_init(&k->lock, NULL);
+    waiting_init(&k->waiting, &k->o);
     enum err err = view_open(o->store, &k->view, fault);
     if (err != OK || (err = answerer_open(&k->answerer, k->view, &ao)) != OK || (err = answerer_open(&k->blank, NULL, &ao)) != OK
         || (err = policies_open(&k->policies, o->source)) != OK || (err = replays_open(&k->replays, REPLAYS_PLACES)) != OK
@@ -589,7 +403,7 @@ void desk_close(struct desk *k)
     answerer_close(k->answerer);
     answerer_close(k->blank);
     view_close(k->view);
-    (void)pthread_mutex_destroy(&k->lock);
+    waiting_release(&k->waiting);
     free(k);
 }
 
@@ -603,7 +417,7 @@ void desk_metrics(const struct desk *k, struct stat_page *p)
         stat_value(p, "azoth_core_dns_updates_total", label, stat_get(&k->updates[shown[i]]));
     }
     stat_head(p, "azoth_core_dns_updates_waiting", "gauge", "UPDATE messages whose change is being made");
-    stat_value(p, "azoth_core_dns_updates_waiting", NULL, stat_get(&k->in_flight));
+    stat_value(p, "azoth_core_dns_updates_waiting", NULL, stat_get(&k->waiting.n));
     stat_head(p, "azoth_core_dns_repeats_total", "counter", "datagrams that repeated an UPDATE that was being made");
     stat_value(p, "azoth_core_dns_repeats_total", NULL, stat_get(&k->twice));
     stat_head(p, "azoth_core_dns_replays_total", "counter", "signed UPDATEs that came again and were not made again");

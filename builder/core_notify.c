@@ -24,7 +24,6 @@ struct core_notify {
     struct name touched[TOUCHED_MAX]; size_t touched_n;
     bool many, scanning, again;         /* again: more came while all were gone through, so once more behind that */
     struct name after;                  /* scanning: the zone that was last */
-    unsigned scanned;
     struct log_brake brake, silence;
     stat_count sent, answered, refused, given_up, open;
 };
@@ -85,21 +84,36 @@ static void tell(struct core_notify *c, struct bytes apex)
         log_warn("notify.out", "zone=%s err=\"%s\" held=%u", name_text(name, sizeof name, apex), err_text(err), held);
 }
 
-static bool on_zone(void *arg, struct bytes apex, const struct zone_header *header)
+static bool is_live(struct core_notify *c, struct bytes apex)
 {
-    struct core_notify *c = arg;
-    c->after.len = (uint8_t)apex.len;
-    memcpy(c->after.wire, apex.ptr, apex.len);
-    if (header->state == ZONE_LIVE)
-        tell(c, name_bytes(&c->after));
-    return ++c->scanned < SCAN_AT_ONCE;
+    uint8_t key[RRKEY_MAX];
+    struct wr k = wr_over(key, sizeof key);
+    struct bytes value;
+    struct zone_header h;
+    return rrkey_write(apex, RRSLOT_ZONE, &k) == OK && view_get(c->view, bytes_of_text("dns"), wr_done(&k), &value) == OK
+        && zone_header_read(value, &h) == OK && h.state == ZONE_LIVE;
+}
+
+/* Along the records' zones: the store's own list is all its keys, and whom to tell stands with the records anyway. */
+static enum err scan_some(struct core_notify *c)
+{
+    struct source_txn *t;
+    struct zone_row row;
+    enum err err = source_begin(c->o.source, SOURCE_READ, &t, NULL);
+    if (err != OK)
+        return err;
+    for (unsigned n = 0; n < SCAN_AT_ONCE && (err = source_zone_next(t, name_bytes(&c->after), &row)) == OK; n++) {
+        c->after = row.apex;
+        if (is_live(c, name_bytes(&c->after)))
+            tell(c, name_bytes(&c->after));
+    }
+    source_abort(t);
+    return err;
 }
 
 static void scan(struct core_notify *c)
 {
-    c->scanned = 0;
-    enum err err = zone_list_from(name_bytes(&c->after), c->view, on_zone, c, NULL);
-    c->scanning = err == OK && c->scanned == SCAN_AT_ONCE;
+    c->scanning = scan_some(c) != ERR_NOTFOUND;         /* behind a failure: from there, with the next look */
     if (!c->scanning && c->again) {
         c->scanning = true;
         c->again = false;
@@ -115,7 +129,9 @@ static void look_back(struct core_notify *c)
         return;
     c->version = view_version(c->view);
     c->touched_n = 0;
-    c->many = view_ring(c->view, c->seq, &visit) != OK;
+    c->many = false;
+    if (view_ring(c->view, c->seq, &visit) != OK)
+        c->many = true;                         /* on_many may have said so already */
     c->seq = head.seq;
     c->again |= c->many && c->scanning;         /* from the first again, and those at the end would never be told */
     if (c->many && !c->scanning) {

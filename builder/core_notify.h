@@ -3,8 +3,9 @@
  *
  *     writing thread ─► core_dns_changed ─► bell ─► core_notify_look ─► view_ring ─► notifier_changed ─► send
  *
- * Where the ring does not reach back (a compaction, many keys at once) all zones are gone through, some at a time. Nothing is sent
- * because of a start alone: what a dead core did not say is left to the secondaries' refresh timers. */
+ * Where the ring does not reach back (a compaction, many keys at once, a second of many commits to zones without secondaries) all zones of
+ * the records are gone through, some at a time. Nothing is sent because of a start alone: what a dead core did not say is left to the
+ * secondaries' refresh timers. */
 #ifndef AZOTH_BUILDER_CORE_NOTIFY_H
 #define AZOTH_BUILDER_CORE_NOTIFY_H
 

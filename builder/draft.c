@@ -38,6 +38,15 @@ static enum err of_no_row(const struct draft *d, struct fault *fault)
     return fault_set(fault, ERR_NOTNOW, "the zone comes from a file (core.zones or azoth load): it is edited there");
 }
 
+static enum err read_settings(struct draft *d, struct fault *fault)
+{
+    enum err err = ERR_NOTNOW;
+    if (d->with.kept != NULL)
+        err = settings_kept_take(d->with.kept, d->row.settings, &d->settings, fault);
+    d->borrows = err == OK;
+    return err == ERR_NOTNOW ? settings_read(d->row.settings, &d->arena, &d->settings, fault) : err;
+}
+
 static enum err read_row(struct draft *d, struct fault *fault)
 {
     enum err err = source_zone(d->with.txn, name_bytes(&d->apex), &d->row);
@@ -47,7 +56,7 @@ static enum err read_row(struct draft *d, struct fault *fault)
     if (err == OK && (d->row.settings = arena_copy(&d->arena, text)).ptr == NULL && text.len > 0)
         err = ERR_NOMEM;
     if (err == OK)
-        err = settings_read(d->row.settings, &d->arena, &d->settings, fault);
+        err = read_settings(d, fault);
     if (err != OK)
         return fault_set(fault, err, "the zone's settings cannot be read: %s", err_text(err));
     d->has_rows = d->settings.kind == ZONE_NATIVE;
@@ -100,6 +109,8 @@ void draft_close(struct draft *d)
         return;
     patch_close(d->patch);
     settings_release(&d->settings);
+    if (d->borrows)
+        settings_kept_give(d->with.kept);
     free(d->set);
     free(d->bucket);
     free(d->set_bucket);

@@ -11,6 +11,7 @@
 #include "builder/change.h"
 #include "builder/patch.h"
 #include "builder/secret_hash.h"
+#include "builder/settings_kept.h"
 
 #define DRAFT_NONE SIZE_MAX
 
@@ -25,12 +26,14 @@ struct draft_with {                 /* all borrowed until draft_close */
     struct view *view;              /* begun */
     uint64_t now_s;
     enum author_via via;
+    struct settings_kept *kept;     /* NULL: none */
 };
 struct draft {
     struct draft_with with;
     struct name apex;               /* lower case */
     struct zone_row row;
     struct zone_settings settings;  /* as they are now */
+    bool borrows;                   /* from with.kept */
     struct bytes settings_text;     /* to be stored; ptr NULL: as they were */
     bool has_rows;                  /* native */
     bool live;                      /* the store has data of it */

@@ -22,6 +22,7 @@ struct store_txn {
     struct gen *gen;
     MDB_txn *txn;
     struct digest lanes;
+    uint8_t digest[DIGEST_LEN]; bool digest_known;      /* of lanes */
     uint64_t keys, bytes;
     bool touched_any;
     bool hashed_ahead;                  /* the values of the puts at hand are hashed by the crew */
@@ -349,13 +350,17 @@ MUST_USE enum err store_apply(struct store_txn *t, const struct op *ops, size_t 
     enum err err = check_ops(t, ops, n, fault);
     if (err != OK)
         return err;
+    t->digest_known = false;
     return n < HASH_AHEAD_LEAST || crew_size(t->s->crew) < 2 ? apply_all(t, ops, n, fault)
                                                              : apply_beside(t, ops, n, fault);
 }
 
-void store_state(const struct store_txn *t, struct store_state *out)
+void store_state(struct store_txn *t, struct store_state *out)
 {
-    digest_final(&t->lanes, out->digest);
+    if (!t->digest_known)
+        digest_final(&t->lanes, t->digest);
+    t->digest_known = true;
+    memcpy(out->digest, t->digest, DIGEST_LEN);
     out->keys = t->keys;
     out->bytes = t->bytes;
 }
@@ -376,7 +381,7 @@ MUST_USE enum err store_peek(struct store_txn *t, struct bytes ns, struct bytes 
 
 /* --- commit ------------------------------------------------------------------------------------------------------- */
 /* The head says what the data is, stands behind the one before, and is what the signed bytes say. */
-static enum err check_head(const struct store_txn *t, const struct head *head, const struct signed_head *sh,
+static enum err check_head(struct store_txn *t, const struct head *head, const struct signed_head *sh,
                            struct fault *fault)
 {
     struct store_state st;

@@ -1,4 +1,4 @@
-/* The ring: for each of the newest RING_TXNS commits, which keys it touched. Database "/ring":
+/* The ring: for each of the newest RING_TXNS commits, and some before them, which keys it touched. Database "/ring":
  *
  *     key  seq u64               value  number u64 (1, 2, 3, ...) | reach u64
  *     key  seq u64 | namespace   value  01 (mark u8 | key length u16 | key)...    or    02: too many
@@ -96,12 +96,15 @@ static int newest_number(MDB_cursor *c, uint64_t *number)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* Deletes from the oldest end until `number` minus the oldest is below RING_TXNS. */
+/* Deletes from the oldest end until `number` minus the oldest is below RING_TXNS. Every RING_SLACK commits: the page of the oldest is
+ * not that of the newest. */
 static int drop_oldest(MDB_cursor *c, uint64_t number)
 {
     MDB_val k, v;
     uint64_t oldest, reach;
     int rc;
+    if (number % RING_SLACK != 0)
+        return 0;
     while ((rc = mdb_cursor_get(c, &k, &v, MDB_FIRST)) == 0) {
         if (k.mv_size == 8) {
             struct rd r = front_read(v, &oldest, &reach);

@@ -28,7 +28,8 @@
 #define STORE_NS_MAX 32                     /* [a-z0-9_.-]{1,32} */
 #define STORE_NAMESPACES_MAX 64
 #define STORE_MAP_MIN ((uint64_t)1 << 20)
-#define RING_TXNS 1024                      /* transactions whose touched keys are remembered */
+#define RING_TXNS 1024                      /* transactions whose touched keys are remembered, */
+#define RING_SLACK 16                       /* and less than so many older ones */
 #define RING_BYTES 1900                     /* per transaction and namespace; more is "many" */
 
 struct store;
@@ -96,7 +97,7 @@ MUST_USE enum err store_apply(struct store_txn *t, const struct op *ops, size_t 
  * an error t can only be aborted. */
 MUST_USE enum err store_spill(struct store_txn *t, struct fault *fault);
 /* What the head must say after the ops so far. */
-void store_state(const struct store_txn *t, struct store_state *out);
+void store_state(struct store_txn *t, struct store_state *out);
 /* The value that key has inside this transaction; borrowed until the next store_apply. ERR_NOTFOUND. */
 MUST_USE enum err store_peek(struct store_txn *t, struct bytes ns, struct bytes key, struct bytes *out);
 /* Head, lanes, ring and data in one LMDB commit. head: the new head, already decoded, and its signed form as stored.

@@ -35,7 +35,7 @@ static inline void tmp_store_close(struct tmp_store *t)
 }
 
 /* The head that fits t at this seq; the signature is made of the seq's low byte. */
-static inline void head_make(const struct store *s, const struct store_txn *t, uint64_t epoch, uint64_t seq,
+static inline void head_make(const struct store *s, struct store_txn *t, uint64_t epoch, uint64_t seq,
                              struct head *h, struct signed_head *sh)
 {
     struct store_state st;

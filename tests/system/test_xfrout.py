@@ -115,6 +115,20 @@ def test_notify_on_request(lab):
         assert query.opcode() == dns.opcode.NOTIFY and query.question[0].name == dns.name.from_text("told.example.")
 
 
+def test_notify_of_more_than_the_ring_holds(lab):
+    """One commit of many keys: the ring says no more which they were, and all zones that have somebody to tell are gone through."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((HOST, 0))
+        s.settimeout(20 * labs.SLOW)
+        core = updates.updating_core(lab)
+        for name in "a.example.", "told.example.", "z.example.":
+            call(core, "POST", "/v1/zones", {"name": name, "nameservers": ["ns1.example.net."]})
+        settings(core, "told.example.", notify=[f"{HOST}@{s.getsockname()[1]}"])
+        serial = edit(core, *[(f"h{n}.told.example.", "A", 60, "192.0.2.1") for n in range(200)], zone="told.example.")
+        query = dns.message.from_wire(s.recv(4096))
+        assert query.question[0].name == dns.name.from_text("told.example.") and query.answer[0][0].serial == serial
+
+
 def test_zone_that_is_not_live(lab):
     core = updates.updating_core(lab)
     call(core, "POST", "/v1/zones", {"name": "sec.example.", "kind": "secondary", "transfer_acl": LOOPBACK,

@@ -2,7 +2,7 @@
 #include "tests/util.h"
 
 #include "builder/rights.h"
-#include "builder/settings.h"
+#include "builder/settings_kept.h"
 
 static struct arena arena;
 
@@ -316,11 +316,44 @@ static void rights_with_a_zero_byte(void **state)
     }
 }
 
+/* Those that are borrowed stay what they are; a text that does not read leaves none behind. */
+static void settings_that_are_kept(void **state)
+{
+    static const char one[] = "{\"kind\":\"native\",\"notify\":[\"192.0.2.1\"],\"pdns\":{\"a\":1}}", two[] = "{\"kind\":\"native\",\"notify\":[\"192.0.2.2\"]}";
+    struct settings_kept kept;
+    struct zone_settings s[3];
+    struct fault fault = { "" };
+    (void)state;
+    settings_kept_init(&kept);
+    for (size_t i = 0; i < 2; i++) {
+        struct bytes in = heap_copy(one, strlen(one));
+        assert_int_equal(settings_kept_take(&kept, in, &s[i], &fault), OK);
+        bytes_free(in);                                         /* the caller's text may go */
+    }
+    assert_ptr_equal(s[0].notify.v, s[1].notify.v);
+    assert_int_equal(settings_kept_take(&kept, bytes_of_text(two), &s[2], &fault), ERR_NOTNOW);
+    settings_release(&s[1]);
+    settings_kept_give(&kept);
+    assert_int_equal(settings_kept_take(&kept, bytes_of_text(two), &s[2], &fault), ERR_NOTNOW);
+    assert_string_equal(s[0].notify.v[0], "192.0.2.1");
+    assert_int_equal(json_object_size(s[0].pdns), 1);
+    settings_release(&s[0]);
+    settings_kept_give(&kept);
+    assert_int_equal(settings_kept_take(&kept, bytes_of_text("{"), &s[2], &fault), ERR_BAD);
+    assert_int_equal(settings_kept_take(&kept, bytes_of_text("{"), &s[2], &fault), ERR_BAD);
+    assert_int_equal(settings_kept_take(&kept, bytes_of_text(two), &s[2], &fault), OK);
+    assert_string_equal(s[2].notify.v[0], "192.0.2.2");
+    settings_release(&s[2]);
+    settings_kept_give(&kept);
+    settings_kept_release(&kept);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(settings_text_and_back), T(settings_of_an_api), T(settings_shown_whole), T(settings_have_limits),
+        T(settings_that_are_kept),
         T(who_may_update), T(who_may_transfer), T(rights_that_are_refused), T(rights_with_a_zero_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
