@@ -3,6 +3,7 @@ UPDATEs to Knot: whole builds, one change at a time, many changes; and from a ch
 own module."""
 import http.client
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -19,6 +20,7 @@ from lab import HOST
 
 ZONE = "bench.example."
 KEY = laboratory.API_KEY
+VISIBLE_PAUSE_MS = 3
 SIZES = {"10": 10, "1 k": 1000, "100 k": 100000, "1 M": 1000000}
 DONE = re.compile(r"done (\d+) ([\d.]+) refused (\d+) us (\d+) (\d+) (\d+)")
 
@@ -33,6 +35,7 @@ class Servant:
     """What all of them have: name, whole_s (texts to records to answers), pids for CPU, and ways to change."""
     whole_s = again_s = None
     ways = {}
+    few = 20                                        # changes, where each costs as much as the zone is large
 
     def __init__(self, bench):
         self.bench = bench
@@ -115,6 +118,7 @@ class Azoth(Servant):
 class Pdns(Servant):
     """PowerDNS with LMDB as it comes: synced. whole: pdnsutil load-zone."""
     name = "PowerDNS"
+    few = 5
 
     class Server(dns_peers.Pdns):
         def prepare(self):
@@ -200,7 +204,7 @@ def rounds(bench, quick, size, hosts, folder):
         try:
             servant.load(text, where)
             whole.append([size, make.name, f"{servant.whole_s:.2f}", f"{servant.again_s:.2f}" if servant.again_s is not None else ""])
-            n = 1000 if make is Azoth and not quick else 100 if hosts < 100000 or make is Azoth else 20     # theirs cost more in large zones
+            n = 1000 if make is Azoth and not quick else 100 if hosts < 100000 or make is Azoth else make.few
             for way in servant.ways:
                 rate, refused, ms, cpu = servant.changes(way, hosts, n, 1, 1)
                 single.append([size, make.name, way, f"{rate:,.0f}", milliseconds(ms), f"{cpu:.0f}", refused or ""])
@@ -247,9 +251,25 @@ def many(bench, quick, folder):
     return rows
 
 
+def flushes(folder, n):
+    """What the machine allows: [p50, p99, max] ms of one block overwritten in place and flushed, with the same pauses."""
+    took = []
+    with open(folder / "flushes", "wb", buffering=0) as file:
+        file.write(bytes(1 << 20))
+        os.fsync(file.fileno())
+        for i in range(n):
+            time.sleep(VISIBLE_PAUSE_MS / 1000)
+            since = time.perf_counter()
+            os.pwrite(file.fileno(), bytes([i % 256]) * 4096, i % 256 * 4096)
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - since) * 1000)
+    return quantiles(took)
+
+
 def visible(bench, quick, folder):
     """UPDATE at the core until the azoth-dns of an edge answers with it; a zone of 1,000 and of many names."""
-    rows = []
+    n = 50 if quick else 1000
+    rows = [["one flush of a block, alone", n, milliseconds(flushes(folder, n)), ""]]
     for hosts in (1000, 100000 if quick else 1000000):
         where = folder / f"visible-{hosts}"
         servant = Azoth(bench, where, edge=True)
@@ -258,7 +278,7 @@ def visible(bench, quick, folder):
             for daemon in servant.later:
                 daemon.start()
             laboratory.wait_until("the edge answers", lambda: bench.answers(servant.dns.port, ZONE), 60)
-            got = secondaries.run(bench, "update", servant.dns_port, servant.dns.port, ZONE, 1, 50 if quick else 300, 10)
+            got = secondaries.run(bench, "update", servant.dns_port, servant.dns.port, ZONE, 1, n, VISIBLE_PAUSE_MS)
         finally:
             servant.stop()
             shutil.rmtree(where, ignore_errors=True)
