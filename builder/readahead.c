@@ -2,10 +2,12 @@
 
 #include "builder/records.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define GROUP 16                            /* zones that the crew gets at a time */
@@ -105,7 +107,7 @@ static void read_zone(struct readahead *ra, size_t i, struct crew *crew)
     else if (ra->twin[i])
         rz->err = fault_set(&rz->fault, ERR_REFUSED, "the zone stands in the list twice");
     else if (!look(z->file, &ra->seen[i]))
-        rz->err = fault_set(&rz->fault, ERR_NOTFOUND, "cannot open %s", z->file);
+        rz->err = fault_set(&rz->fault, ERR_NOTFOUND, "cannot open %s: %s", z->file, strerror(errno));
     else
         rz->err = zonefile_read_with(z->file, crew, &rz->zone, rz->complaints, &rz->fault);
     ra->bytes[i % AHEAD_ZONES] = bytes_of_zone(&rz->zone);

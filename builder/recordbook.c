@@ -83,7 +83,8 @@ MUST_USE enum err recordbook_open(struct source **out, const struct recordbook_o
     if (rb == NULL)
         return ERR_NOMEM;
     struct book_options bo = { .path = path, .tables = recordbook_tables, .tables_n = RECORDBOOK_TABLES, .map_size = o->map_size,
-                               .volatile_data = o->volatile_data, .boot_id = o->boot_id, .secret = true, .read_only = o->read_only };
+                               .volatile_data = o->volatile_data, .boot_id = o->boot_id, .secret = true, .read_only = o->read_only,
+                               .writer_dir = o->dir };
     rb->base.calls = &calls;
     err = book_open(&rb->book, &bo, fault);
     if (err == OK)

@@ -113,6 +113,8 @@ static void frames_close(struct frames *f) { free((void *)(uintptr_t)f->file.ptr
 
 static bool frames_next(struct frames *f)
 {
+    if (f->at >= f->file.len)           /* no file at all has no bytes to point at */
+        return false;
     struct rd r = rd_over(bytes_of(f->file.ptr + f->at, f->file.len - f->at));
     uint8_t hash[HASH];
     struct bytes front = rd_take(&r, HEAD);
@@ -458,6 +460,19 @@ MUST_USE enum err log_extras(struct store *s, log_extra_fn *fn, void *arg, struc
         err = give_extra(f.body, fn, arg, fault);
     frames_close(&f);
     return err;
+}
+
+MUST_USE enum err ahead_newest(struct store *s, uint64_t *last, struct fault *fault)
+{
+    uint64_t first, begin, end;
+    struct frames f;
+    enum err err = log_range(s, &first, last);
+    if (err != OK || (err = frames_open(&f, s, fault)) != OK)
+        return err;
+    while (frames_next(&f) && span(f.body, &begin, &end) == OK && begin > 0 && (end <= *last || begin == *last + 1 || *last == 0))
+        *last = end > *last ? end : *last;
+    frames_close(&f);
+    return OK;
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------------- */

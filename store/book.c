@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define NO_TABLE ((MDB_dbi)UINT32_MAX)      /* the writer's version does not know it */
 
@@ -91,12 +92,24 @@ static enum err soft_prepare(const struct book_options *o, char boot[ANCHOR_BOOT
     return err != OK || o->volatile_data ? err : anchor_mend(o->path, boot, fault);
 }
 
+/* As the readers of a store do it (env_mend). */
+static enum err mend_unwritten(const struct book_options *o, const char *boot)
+{
+    int lock;
+    enum err err = o->writer_dir == NULL ? ERR_NOTNOW : writer_lock(o->writer_dir, &lock, NULL);
+    if (err != OK)
+        return err;
+    err = anchor_mend(o->path, boot, NULL);
+    (void)close(lock);
+    return err;
+}
+
 static enum err check_whole(const struct book_options *o, struct fault *fault)
 {
     char boot[ANCHOR_BOOT];
     enum anchor_state state;
     enum err err = boot_of(o, boot, fault);
-    if (err != OK || (err = anchor_look(o->path, boot, &state, fault)) != OK || state != ANCHOR_LOST)
+    if (err != OK || (err = anchor_look(o->path, boot, &state, fault)) != OK || state != ANCHOR_LOST || mend_unwritten(o, boot) == OK)
         return err;
     return fault_set(fault, ERR_NOTNOW, "%s: the machine stopped while it was written; who writes it puts it right when it starts", o->path);
 }

@@ -26,6 +26,8 @@ struct book_options {
     const char *boot_id;                    /* NULL: the kernel's; tests pass their own to play a crash of the machine */
     bool secret;                            /* folder 0700, files 0600; else 0750, 0640 and a lock file of 0660 */
     bool read_only;                         /* beside the process that writes: nothing is made; tables it has not are empty */
+    const char *writer_dir;                 /* read_only: the folder whose writer.lock says whether somebody writes; where nobody does, who has
+                                             * the rights puts right what a stop of the machine left. NULL: ERR_NOTNOW then */
 };
 /* ERR_LOCKED: this process has it open already. ERR_IO: no rights. ERR_FORMAT: not an environment of this LMDB.
  * ERR_NOTFOUND: read_only, and there is none. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -259,6 +260,19 @@ MUST_USE enum err env_mend(const char *path, const struct store *s, struct fault
 }
 
 /* --- one writer --------------------------------------------------------------------------------------------------- */
+#define LOOKERS_MS 50                   /* who only looks (writer_there) is gone long before */
+
+static bool lock_in_time(int fd)
+{
+    static const struct timespec step = { 0, 5000000 };
+    for (int left_ms = LOOKERS_MS; flock(fd, LOCK_EX | LOCK_NB) != 0; left_ms -= 5) {
+        if (errno != EWOULDBLOCK || left_ms <= 0)
+            return false;
+        (void)nanosleep(&step, NULL);
+    }
+    return true;
+}
+
 MUST_USE enum err writer_lock(const char *dir, int *out, struct fault *fault)
 {
     char path[STORE_PATH_MAX], pid[32] = "";
@@ -267,7 +281,7 @@ MUST_USE enum err writer_lock(const char *dir, int *out, struct fault *fault)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return errno_err(fault, "open", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_in_time(fd)) {
         bool held = errno == EWOULDBLOCK;
         enum err err = held ? ERR_LOCKED : errno_err(fault, "lock", path);
         if (held && pread(fd, pid, sizeof pid - 1, 0) >= 0)
@@ -283,4 +297,15 @@ MUST_USE enum err writer_lock(const char *dir, int *out, struct fault *fault)
         n = 0;      /* only what an error message would say; a full disk must not keep deletes out */
     *out = fd;
     return OK;
+}
+
+/* Shared, and for no longer than the call: a writer that comes just then waits for it. */
+bool writer_there(const char *dir)
+{
+    char path[STORE_PATH_MAX];
+    int fd = file_path(path, sizeof path, dir, "writer.lock") == OK ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    bool there = fd < 0 || flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return there;
 }

@@ -167,6 +167,7 @@ MUST_USE enum err log_mark_write(const char *dir, const struct log_mark *m, bool
 MUST_USE enum err log_mark_empty(const char *dir, struct fault *fault);
 MUST_USE enum err boot_id_read(char out[ANCHOR_BOOT], struct fault *fault);
 MUST_USE enum err writer_lock(const char *dir, int *fd, struct fault *fault);
+bool writer_there(const char *dir);             /* some process has it; true too where that cannot be found out */
 /* What a stop of the machine left of the environment at path, before anybody reads it. Who only reads does it where he has the rights and
  * nobody writes; else ERR_NOTNOW. */
 MUST_USE enum err env_mend(const char *path, const struct store *s, struct fault *fault);
@@ -270,6 +271,8 @@ struct log_reader { struct store *s; struct reader reader; MDB_cursor *cursor; }
 /* Opens the file and brings into the log what it lacks. Nothing for an edge, or a reader. */
 MUST_USE enum err ahead_open(struct store *s, struct fault *fault);
 void ahead_close(struct store *s);
+/* The log's newest seq as the next open for writing will have it; 0: none. Also beside the core, whose next frame does not count yet. */
+MUST_USE enum err ahead_newest(struct store *s, uint64_t *last, struct fault *fault);
 /* What t does is kept from here on, as long as it can be. */
 void ahead_begin(struct log_txn *t);
 void ahead_record(struct log_txn *t, uint64_t seq, struct bytes record);

@@ -142,6 +142,10 @@ MUST_USE enum err log_settle(struct store *s, struct fault *fault);
  * fn gets is borrowed until it returns. Also beside the core, which may put newer ones there meanwhile. ERR_NOTNOW: not settled. */
 typedef enum err log_extra_fn(void *arg, struct bytes extra, struct fault *fault);
 MUST_USE enum err log_extras(struct store *s, log_extra_fn *fn, void *arg, struct fault *fault);
+/* How new a core's data is (*seq, that of its head), and how new it will be once a core has started: *last, by the log and what went
+ * ahead of it. They differ where a crash left something behind. Both 0 for an edge, and beside a core at work. For readers. */
+MUST_USE enum err store_waiting(struct store *s, uint64_t *seq, uint64_t *last, struct fault *fault);
+bool store_is_written(const struct store *s);                   /* some process has it open for that; true too where that cannot be found out */
 /* Synced on a core. On an edge not synced: the log is thrown away at the next open after a crash of the machine. */
 MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault);
 void log_abort(struct log_txn *t);                              /* NULL is fine */

@@ -97,12 +97,19 @@ static int version(void)
     return tool_done(EXIT_FINE);
 }
 
+/* Its arguments, in a line that is read: the options behind them are many, and help has them. */
+static int too_few(const struct command *c)
+{
+    const char *options = strstr(c->takes, " [--");
+    size_t len = options != NULL ? (size_t)(options - c->takes) : strlen(c->takes);
+    return tool_fail(EXIT_USAGE, "%s: an argument is missing: azoth %s %.*s (see azoth help %s)", c->name, c->name, (int)len, c->takes,
+                     c->name);
+}
+
 static int run(const struct command *c, const struct options *o)
 {
     if (o->args_n < c->args_least)
-        return tool_fail(EXIT_USAGE, "%s: an argument is missing: azoth %s %s (see azoth help %s)", c->name, c->name,
-                         c->takes,
-                         c->name);
+        return too_few(c);
     if (o->args_n > c->args_most)
         return tool_fail(EXIT_USAGE, "%s: '%s' is one argument too many (see azoth help %s)", c->name,
                          o->args[c->args_most],

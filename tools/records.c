@@ -60,6 +60,8 @@ int records_begin(struct source_txn **out, struct source *s, struct tool_store *
             return EXIT_FINE;
         source_abort(*out);
         *out = NULL;
+        if (lags && !store_is_written(t->store))
+            break;                      /* nobody is at work who would bring them together */
         (void)usleep(TRY_US);
     }
     if (lags)

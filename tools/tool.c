@@ -4,6 +4,7 @@
 #include "replicator/record.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -31,6 +32,19 @@ int tool_done(int code)
     return code;
 }
 
+/* Whoever finds a crash's folder must not think that what was acknowledged is lost. Where it cannot be found out nothing is said: the
+ * file that it stands in is for the user of azoth-core alone. */
+static void tell_waiting(const struct tool_store *t, const char *dir)
+{
+    uint64_t seq, last;
+    if (store_waiting(t->store, &seq, &last, NULL) != OK || last == seq)
+        return;
+    uint64_t n = last - seq;
+    (void)tool_fail(EXIT_FINE, "%s is at seq %" PRIu64 ": %" PRIu64 " newer change%s, up to seq %" PRIu64 ", stand%s in %s/log and "
+                    "azoth-core takes %s in when it starts", dir, seq, n, n == 1 ? "" : "s", last, n == 1 ? "s" : "", dir,
+                    n == 1 ? "it" : "them");
+}
+
 int tool_open(struct tool_store *t, const char *dir)
 {
     struct store_options so = { .dir = dir, .mode = STORE_READ };
@@ -47,6 +61,7 @@ int tool_open(struct tool_store *t, const char *dir)
     t->empty = err == ERR_NOTFOUND;
     if (err != OK && err != ERR_NOTFOUND)
         return tool_fail(EXIT_DATA, "the head in %s cannot be read: %s", dir, err_text(err));
+    tell_waiting(t, dir);
     return EXIT_FINE;
 }
 
@@ -82,7 +97,7 @@ int tool_core_key(const struct tool_store *t, const struct options *o, uint8_t p
     *known = true;
     if (o->core_key != NULL)
         return node_pub_parse(o->core_key, pub) == OK
-                   ? EXIT_FINE : tool_fail(EXIT_USAGE, "--core-key: '%s' is not ed25519:BASE64", o->core_key);
+                   ? EXIT_FINE : tool_fail(EXIT_USAGE, "--core-key: '%s' is not ed25519:BASE64 of 32 bytes", o->core_key);
     if (store_role(t->store) == STORE_CORE)
         return read_pub(o->dir, pub);
     *known = false;

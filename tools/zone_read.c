@@ -129,7 +129,9 @@ static void put_time(json_int_t unix_s)
     char text[40] = "?";
     time_t s = (time_t)unix_s;
     struct tm tm;
-    if (gmtime_r(&s, &tm) != NULL)
+    if (unix_s == 0)                    /* of a zone file nobody knows when it was made or edited */
+        (void)snprintf(text, sizeof text, "-");
+    else if (gmtime_r(&s, &tm) != NULL)
         (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
     (void)fputs(text, stdout);
 }

@@ -2,13 +2,14 @@
 import json
 import os
 import re
+import shutil
 import stat as file_stat
 import subprocess
 
 import dns.zone
 import pytest
 
-from lab import BUILD, SAMPLE, TOP, azoth, normal_records, small_zone
+from lab import API_KEY, BUILD, HOST, SAMPLE, TOP, azoth, normal_records, small_zone
 
 ZONE = "example.com."
 
@@ -102,6 +103,47 @@ def test_stat_json(loaded):
         assert key in stat
     assert re.fullmatch("[0-9a-f]{64}", stat["digest"]) and "dns" in stat["namespaces"]
     assert loaded.azoth("stat").out
+
+
+def test_what_the_machines_stop_left_behind_is_told(lab):
+    """Data and log are those of the last checkpoint, what was acknowledged since stands ahead of the log: whoever reads the folder
+    is told, once, until a core has taken it in; beside a core at work nobody is."""
+    looks = [("verify",), ("dump", "--format", "keys"), ("log",), ("stat", "--json"), ("get", "nothing.example.com.", "A"),
+             ("kv", "get", "app", "k1"), ("kv", "list", "app", "--json")]
+
+    def put(numbers):
+        for i in numbers:
+            azoth("kv", "put", "app", f"k{i}", str(i), env=env)
+
+    def words():
+        """What each command says on stderr of changes that wait; its exit code is its own."""
+        done = [core.azoth(*look, code=None) for look in looks]
+        assert done[3].json()["applied"] > 0 and done[5].out == "1" and len(done[6].json_lines()) > 0
+        return [[line for line in d.error_lines() if "newer change" in line] for d in done]
+
+    core = lab.core(api=True)
+    env = {**os.environ, "AZOTH_API": f"http://{HOST}:{core.ports['api']}", "AZOTH_API_KEY": API_KEY}
+    core.start()
+    put([1, 2])
+    assert words() == [[]] * len(looks)
+    core.stop()
+    at = core.stat()["applied"]
+    older = lab.folder / "older"
+    shutil.copytree(core.dir, older)
+    core.start()
+    put(range(3, 8))
+    core.kill()
+    shutil.copy(core.dir / "log" / "ahead", older / "log" / "ahead")
+    shutil.rmtree(core.dir)
+    older.rename(core.dir)
+    told = words()
+    assert all(one == told[0] for one in told) and len(told[0]) == 1, told
+    assert re.search(rf"is at seq {at}: 5 newer changes, up to seq {at + 5}, stand in .*azoth-core takes them in", told[0][0]), told[0]
+    core.start()
+    assert words() == [[]] * len(looks)
+    assert core.azoth("kv", "get", "app", "k7").out == "7" and core.stat()["applied"] >= at + 5
+    core.stop()
+    assert words() == [[]] * len(looks)
 
 
 def test_verify_finds_a_flipped_byte(loaded):
