@@ -399,7 +399,6 @@ static void zone_idle(struct changer *ch, struct bytes apex)
         return;
     hold(ch, l, full_is_busy(ch->full, apex));
     ch->sweep = true;
-    settings_kept_init(&ch->settings);
     ch->mark = changer_place(ch);
     ch->mark_due = true;
     if (may_go(l) || atomic_load(&ch->whole_unknown))
@@ -520,6 +519,7 @@ MUST_USE enum err changer_open(struct changer **out, const struct changer_option
     ch->last = &ch->first;
     ch->ready_last = &ch->ready;
     ch->sweep = true;
+    settings_kept_init(&ch->settings);
     (void)pthread_mutex_init(&ch->lock, NULL);
     (void)pthread_mutexattr_init(&recursive);
     (void)pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);

@@ -465,6 +465,8 @@ class Lab:
     def wait_equal(self, nodes, timeout=30):
         """Until all nodes stand at the same epoch, seq and digest; gives the stat of the first."""
         def look():
+            if not all((node.dir / "current").exists() for node in nodes):
+                return None                     # one that was just launched
             stats = [node.stat() for node in nodes]
             same = {(s["epoch"], s["applied"], s["digest"]) for s in stats}
             return stats[0] if len(same) == 1 else None
