@@ -56,7 +56,7 @@ static void op_take(struct rd *r, struct op *out)
         rd_fail(r);
 }
 
-static enum err plain_ops(const struct record *r, struct arena *a, struct bytes *out)
+static enum err plain_ops(const struct record *r, ZSTD_DCtx *zstd, struct arena *a, struct bytes *out)
 {
     if (r->codec == 0) {
         *out = r->ops;
@@ -70,7 +70,8 @@ static enum err plain_ops(const struct record *r, struct arena *a, struct bytes 
     uint8_t *buf = arena_take(a, (size_t)size);
     if (buf == NULL)
         return ERR_NOMEM;
-    size_t got = ZSTD_decompress(buf, (size_t)size, r->ops.ptr, r->ops.len);
+    size_t got = zstd != NULL ? ZSTD_decompressDCtx(zstd, buf, (size_t)size, r->ops.ptr, r->ops.len)
+                              : ZSTD_decompress(buf, (size_t)size, r->ops.ptr, r->ops.len);
     if (ZSTD_isError(got) || got != size)
         return ERR_BAD;
     *out = bytes_of(buf, got);
@@ -102,12 +103,12 @@ enum err record_decrypt(struct record *r, const uint8_t key[RECORD_SECRET_KEY_LE
     return OK;
 }
 
-enum err record_ops(const struct record *r, struct arena *a, struct op **ops, size_t *n)
+enum err record_ops(const struct record *r, ZSTD_DCtx *zstd, struct arena *a, struct op **ops, size_t *n)
 {
     struct bytes plain;
     struct op op;
     size_t count = 0;
-    enum err err = r->key_id != 0 ? ERR_KEY : plain_ops(r, a, &plain);
+    enum err err = r->key_id != 0 ? ERR_KEY : plain_ops(r, zstd, a, &plain);
     if (err != OK)
         return err;
     struct rd rd = rd_over(plain);

@@ -79,9 +79,11 @@ void position_move(struct position *at, const struct record *r);
 /* Ops in place of encrypted ones, in the arena: r->key_id becomes 0. key: that of r->key_id. Nothing to do for a record
  * that is not encrypted. ERR_BAD: it does not open. */
 MUST_USE enum err record_decrypt(struct record *r, const uint8_t key[RECORD_SECRET_KEY_LEN], struct arena *a);
-/* The ops of a record, decompressed into the arena where needed; *ops is an array inside the arena.
+/* The ops of a record, decompressed into the arena where needed; *ops is an array inside the arena. zstd: of who reads many
+ * (ZSTD_createDCtx); NULL: one is made for the call.
  * ERR_KEY: they are encrypted. ERR_BAD: ops break their format; ERR_LIMIT: they expand beyond RECORD_MAX. */
-MUST_USE enum err record_ops(const struct record *r, struct arena *a, struct op **ops, size_t *n);
+struct ZSTD_DCtx_s;
+MUST_USE enum err record_ops(const struct record *r, struct ZSTD_DCtx_s *zstd, struct arena *a, struct op **ops, size_t *n);
 
 /* --- encoding: for the committer, and for tests and models ------------------------------------------------------------ */
 void op_put(struct wr *w, const struct op *op);

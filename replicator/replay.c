@@ -3,12 +3,14 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <zstd.h>
 
 enum err replay_open(struct replay *r, struct store *s, const uint8_t pub[32], struct fault *fault)
 {
     *r = (struct replay){ .store = s };
     memcpy(r->pub, pub, sizeof r->pub);
     arena_init(&r->arena);
+    r->zstd = ZSTD_createDCtx();        /* NULL: slower */
     if ((r->buf = malloc(RECORD_MAX)) == NULL)
         return fault_set(fault, ERR_NOMEM, "no memory for a record");
     enum err err = log_reader_open(s, &r->reader, fault);
@@ -23,6 +25,7 @@ void replay_close(struct replay *r)
         log_reader_close(r->reader);
     free(r->buf);
     arena_release(&r->arena);
+    (void)ZSTD_freeDCtx(r->zstd);
     *r = (struct replay){ 0 };
 }
 
@@ -143,7 +146,7 @@ static enum err ops_at(struct replay *r, uint64_t seq, struct record *rec, struc
     if (err == OK)
         err = decrypt(r, rec);
     if (err == OK)
-        err = record_ops(rec, &r->arena, ops, n);
+        err = record_ops(rec, r->zstd, &r->arena, ops, n);
     return err == OK ? OK : fault_set(fault, err == ERR_LIMIT ? ERR_BAD : err, "log record %" PRIu64 ": %s", seq, err_text(err));
 }
 

@@ -15,6 +15,7 @@ struct replay {
     struct log_reader *reader;
     uint8_t *buf;                   /* RECORD_MAX */
     struct arena arena;
+    struct ZSTD_DCtx_s *zstd;
     struct keyring *keys;           /* borrowed, may be set at any time; NULL: encrypted records cannot be applied */
     uint64_t key_wanted;            /* of the last ERR_KEY */
 };

@@ -155,7 +155,7 @@ static enum err ops_of(struct log_run *run, const struct record *r, struct op **
         if (err != OK)
             return err;
     }
-    return record_ops(&plain, &run->arena, ops, n);
+    return record_ops(&plain, NULL, &run->arena, ops, n);
 }
 
 /* One record: printed, judged when asked to. A record that cannot be read is named and the next one is taken. */

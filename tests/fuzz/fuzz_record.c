@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         write_back(&r, bytes_of(data, size));
         if (record_verify(&r, pub) == OK)
             abort();                    /* nobody has that key */
-        if (record_ops(&r, &a, &ops, &n) == OK)
+        if (record_ops(&r, NULL, &a, &ops, &n) == OK)
             for (size_t i = 0; i < n; i++)
                 if (ops[i].key.len == 0 || ops[i].key.len > STORE_KEY_MAX || ops[i].value.len > STORE_VALUE_MAX)
                     abort();

@@ -74,7 +74,7 @@ static enum err apply_next(struct sim *s, int i, uint64_t apply_to)
         struct record rec;
         struct op *ops;
         size_t n;
-        if (record_read(d->log[seq], &rec) != OK || record_ops(&rec, &a, &ops, &n) != OK || !model_apply(&next.data, ops, n))
+        if (record_read(d->log[seq], &rec) != OK || record_ops(&rec, NULL, &a, &ops, &n) != OK || !model_apply(&next.data, ops, n))
             wrong(s, i, "has a log that no core made");
         for (size_t k = 0; k < n; k++)                 /* what is overwritten is taken out of the digest as it is found */
             rotten = rotten || (d->rot >> atoi((const char *)ops[k].key.ptr + 4) & 1) != 0;

@@ -261,7 +261,7 @@ static void parts(void **state)
         struct record r;
         assert_int_equal(log_reader_get(reader, seq, buf, RECORD_MAX, &record, &need), OK);
         assert_int_equal(record_read(record, &r), OK);
-        assert_int_equal(record_ops(&r, &arena, &decoded, &n), OK);
+        assert_int_equal(record_ops(&r, NULL, &arena, &decoded, &n), OK);
         for (size_t i = 0; i < n; i++, seen++) {
             struct kvvalue v;
             assert_int_equal(kvvalue_read(decoded[i].value, &v), OK);

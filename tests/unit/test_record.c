@@ -205,7 +205,7 @@ static void ops_rows(void **state)
         struct op *ops = NULL;
         size_t n = 0;
         arena_init(&a);
-        enum err got = record_ops(&rec, &a, &ops, &n);
+        enum err got = record_ops(&rec, NULL, &a, &ops, &n);
         if (got != op_rows[i].want || (got == OK && n != op_rows[i].n))
             fail_msg("%s: got '%s' and %zu ops, want '%s'", op_rows[i].why, err_text(got), n, err_text(op_rows[i].want));
         arena_release(&a);
@@ -259,7 +259,7 @@ static void encoder_round_trip(void **state)
             assert_int_equal(record_joins(&at, &rec), OK);
             position_move(&at, &rec);
             arena_init(&a);
-            assert_int_equal(record_ops(&rec, &a, &got, &got_n), OK);
+            assert_int_equal(record_ops(&rec, NULL, &a, &got, &got_n), OK);
             for (size_t i = 0; i < got_n; i++, done++) {
                 assert_true(done < n);
                 if (got[i].kind != ops[done].kind || !bytes_equal(got[i].ns, ops[done].ns)
@@ -309,14 +309,14 @@ static void secrets(void **state)
         assert_int_equal(record_verify(&rec, key.pub), OK);
         assert_int_equal(rec.key_id, 0x1234);
         assert_true(memmem(bytes.ptr, bytes.len, nskey, 16) == NULL && memmem(bytes.ptr, bytes.len, "namespace", 9) == NULL);
-        assert_int_equal(record_ops(&rec, &a, &ops, &n), ERR_KEY);
+        assert_int_equal(record_ops(&rec, NULL, &a, &ops, &n), ERR_KEY);
         assert_int_equal(record_decrypt(&rec, wrong, &a), ERR_BAD);
         struct record cut = rec;
         cut.ops.len--;
         assert_int_equal(record_decrypt(&cut, secret, &a), ERR_BAD);
         assert_int_equal(record_decrypt(&rec, secret, &a), OK);
         assert_int_equal(rec.key_id, 0);
-        assert_int_equal(record_ops(&rec, &a, &ops, &n), OK);
+        assert_int_equal(record_ops(&rec, NULL, &a, &ops, &n), OK);
         assert_true(n == 1 && bytes_equal(ops[0].key, op.key) && bytes_equal(ops[0].value, op.value));
         encoder_secret(e, 0, NULL);             /* switched off */
         encoder_begin(e, &at, 2, 777, &op, 1);
