@@ -71,6 +71,9 @@ void app_on_timer(evutil_socket_t fd, short what, void *arg);
 /* --- edge_jobs.c --- */
 /* All that is in *t, and the jobs that follow from it, until the store has none or the worker has one. */
 void app_do(struct app *a, struct todo *t);
+/* The same of one of several that were heard together: what is to be sent on goes with app_send_on, or before a job. */
+void app_hear(struct app *a, struct todo *t);
+void app_send_on(struct app *a);
 /* Position and digest that belong together. Between jobs: a fresh generation is none of it until it is served. */
 void app_note_told(struct app *a, const struct position *applied);
 void app_on_worker(evutil_socket_t fd, short what, void *arg);

@@ -102,7 +102,13 @@ static void do_join(struct app *a, const uint8_t cluster[CLUSTER_LEN])
     event_base_loopbreak(a->base);
 }
 
-void app_do(struct app *a, struct todo *t)
+void app_send_on(struct app *a)
+{
+    if (a->publisher != NULL)
+        publisher_send(a->publisher);
+}
+
+void app_hear(struct app *a, struct todo *t)
 {
     struct todo next;
     for (;;) {
@@ -123,10 +129,19 @@ void app_do(struct app *a, struct todo *t)
             session_ask(a->session, t->ask, clock_mono_ms(), &send);
             app_send(a, send);
         }
-        if (t->job.kind == JOB_NONE || a->failed || !job_run(a, &t->job, &next))
+        if (t->job.kind == JOB_NONE || a->failed)
+            return;
+        app_send_on(a);                 /* before it is stored, which takes longer */
+        if (!job_run(a, &t->job, &next))
             return;
         *t = next;
     }
+}
+
+void app_do(struct app *a, struct todo *t)
+{
+    app_hear(a, t);
+    app_send_on(a);
 }
 
 /* --- the worker ----------------------------------------------------------------------------------------------------- */

@@ -32,8 +32,9 @@ static void drain_sub(struct app *a)
         continue;
     while (replica_hear(a->replica, clock_mono_ms(), &err, &t)) {
         edge_say_bad(&a->say, err, "announce", a->stat.replica.upstream);
-        app_do(a, &t);
+        app_hear(a, &t);
     }
+    app_send_on(a);                                     /* subscribers get together what came together */
     replica_go(a->replica, clock_mono_ms(), &t);        /* what came together is proven and stored together */
     app_do(a, &t);
 }

@@ -21,17 +21,28 @@ static bool room(struct gathered *g, size_t n)
     return true;
 }
 
+static void put_one(struct gathered *g, struct bytes announcement)
+{
+    if (!room(g, announcement.len))
+        return;
+    if (announcement.len > 0)
+        memcpy(g->bytes + g->used, announcement.ptr, announcement.len);
+    g->at[g->n] = g->used;
+    g->len[g->n] = announcement.len;
+    g->proof[g->n++] = PROOF_OWN;
+    g->used += announcement.len;
+}
+
 bool gathered_put(struct gathered *g, struct bytes msg)
 {
-    if (room(g, msg.len)) {
-        if (msg.len > 0)
-            memcpy(g->bytes + g->used, msg.ptr, msg.len);
-        g->at[g->n] = g->used;
-        g->len[g->n] = msg.len;
-        g->proof[g->n++] = PROOF_OWN;
-        g->used += msg.len;
-    }
-    return g->n < GATHERED_MAX && GATHERED_BYTES - g->used >= ANNOUNCE_MAX;
+    struct lot_list l;
+    struct bytes one;
+    if (!lot_read(msg, &l))
+        put_one(g, msg);                /* announce_read tells what is wrong with it, if something is */
+    else
+        while (lot_next(&l, &one))
+            put_one(g, one);
+    return GATHERED_MAX - g->n >= LOT_MOST && GATHERED_BYTES - g->used >= ANNOUNCE_MAX;
 }
 
 void gathered_clear(struct gathered *g)

@@ -3,9 +3,9 @@
 #ifndef AZOTH_REPLICATOR_GATHERED_H
 #define AZOTH_REPLICATOR_GATHERED_H
 
-#include "replicator/message.h"
+#include "replicator/lot.h"
 
-#define GATHERED_MAX 64
+#define GATHERED_MAX (2 * LOT_MOST)
 #define GATHERED_BYTES ((size_t)512 * 1024)
 
 /* What is known of one before it is heard. */
@@ -19,7 +19,7 @@ struct gathered {                       /* zeroed: empty */
     struct position newest;             /* of those that are PROOF_GOOD; seq 0: none is */
 };
 
-/* false: there may be no room for another. */
+/* msg: one announcement, or a lot of them. false: there may be no room for another message. */
 bool gathered_put(struct gathered *g, struct bytes msg);
 static inline struct bytes gathered_at(const struct gathered *g, size_t i) { return bytes_of(g->bytes + g->at[i], g->len[i]); }
 void gathered_clear(struct gathered *g);                /* the memory is kept */

@@ -51,9 +51,9 @@ enum err announce_read(struct bytes in, struct announce *out)
     uint64_t type = msg_uint(&r);
     if (r.bad)
         return rd_err(&r);
-    if (type != MESSAGE_ANNOUNCE)
+    if (type != MESSAGE_ANNOUNCE && type != MESSAGE_LOT)
         return ERR_FORMAT;
-    if (n < 3)
+    if (type == MESSAGE_LOT || n < 3)
         return ERR_BAD;
     take_signed_head(&r, &out->head);
     out->record = (struct bytes){ 0 };

@@ -4,6 +4,7 @@
  *     PUB/SUB    announce   [1, head, sig]                      heartbeat, or a commit whose record is fetched
  *                           [1, head, sig, record]              a commit whose record is small
  *                           [1, head, sig, record or nil, nodes]            the same two, with the size of the fleet
+ *                lot        [2, [announcement ...]]             several of them, as bytes (replicator/lot.h)
  *     REQ        hello      [1, node]
  *                records    [2, epoch, after seq, max bytes]
  *                manifest   [3, epoch, least seq, offset]       of a snapshot of at least that position
@@ -39,7 +40,7 @@
 #define REPLY_RECORDS_MIN ((size_t)64 * 1024)       /* less is not asked for */
 
 enum message_type {
-    MESSAGE_ERROR = 0, MESSAGE_ANNOUNCE = 1,        /* announcements and requests number apart */
+    MESSAGE_ERROR = 0, MESSAGE_ANNOUNCE = 1, MESSAGE_LOT = 2,      /* announcements and requests number apart */
     MESSAGE_HELLO = 1, MESSAGE_RECORDS = 2, MESSAGE_MANIFEST = 3, MESSAGE_CHUNK = 4, MESSAGE_KEYS = 5,
     MESSAGE_SIGNED = 16, MESSAGE_SEALED = 16,
 };
@@ -58,6 +59,7 @@ enum reply_error {
 struct announce { struct signed_head head; struct bytes record; uint64_t nodes; };
 void announce_put(struct wr *w, const struct signed_head *head, struct bytes record);
 void announce_put_nodes(struct wr *w, const struct signed_head *head, struct bytes record, uint64_t nodes);
+/* ERR_BAD: a lot too, which may not stand where one announcement should. ERR_FORMAT: of a type that this version does not know. */
 MUST_USE enum err announce_read(struct bytes in, struct announce *out);
 
 /* --- requests ------------------------------------------------------------------------------------------------------ */

@@ -5,6 +5,7 @@
 #include "base/msg.h"
 #include "replicator/gate.h"
 #include "replicator/link.h"
+#include "replicator/lot.h"
 #include "replicator/snapserve.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ struct publisher {
     pthread_mutex_t lock;               /* of what follows, and of who announces: in the order of the log */
     struct told told;
     uint8_t announcement[ANNOUNCE_MAX]; /* being written */
+    struct lot lot;                     /* goes out as one message */
     struct post queue[PUBLISHER_QUEUE_MAX];
     size_t queue_n, queue_bytes;
     bool handing;                       /* the loop is announcing what it took */
@@ -60,9 +62,21 @@ struct publisher {
 };
 
 /* --- announcing, under the lock --------------------------------------------------------------------------------------------- */
-static void send_announce(struct publisher *p, struct bytes msg)
+static void send_lot(struct publisher *p)
 {
-    stat_add(link_send(p->pub, msg) == OK ? &p->announced : &p->dropped, 1);
+    size_t n = p->lot.n;
+    if (n > 0)
+        stat_add(link_send(p->pub, lot_done(&p->lot)) == OK ? &p->announced : &p->dropped, n);
+}
+
+/* It goes with the next send_lot. */
+static void announce_as_is(struct publisher *p, struct bytes announcement)
+{
+    if (lot_put(&p->lot, announcement))
+        return;
+    send_lot(p);
+    if (!lot_put(&p->lot, announcement))
+        stat_add(&p->dropped, 1);
 }
 
 static void announce(struct publisher *p, const struct signed_head *head, struct bytes record)
@@ -70,7 +84,7 @@ static void announce(struct publisher *p, const struct signed_head *head, struct
     struct wr w = wr_over(p->announcement, sizeof p->announcement);
     announce_put_nodes(&w, head, record, p->told.nodes);
     if (!w.full)
-        send_announce(p, wr_done(&w));
+        announce_as_is(p, wr_done(&w));
 }
 
 /* The newest head by (epoch, seq, time); false when this one is older. */
@@ -135,7 +149,7 @@ static bool forward(struct publisher *p, struct bytes msg, const struct signed_h
     if (msg.len == 0)                           /* it came in a reply */
         announce(p, head, (struct bytes){ 0 });
     else
-        send_announce(p, msg);
+        announce_as_is(p, msg);
     return true;
 }
 
@@ -149,6 +163,7 @@ static void reached(struct publisher *p, const struct signed_head *sh, const str
                                  || (h->epoch == p->told_bare_epoch && h->seq >= p->told_bare_seq))) {
         p->told_bare_seq = 0;                   /* who asked for it in vain asks again */
         announce(p, &p->told.head, (struct bytes){ 0 });
+        send_lot(p);
     }
 }
 
@@ -159,10 +174,12 @@ void publisher_post(void *publisher, const struct signed_head *head, struct byte
     uint64_t one = 1;
     bool wake = false;
     pthread_mutex_lock(&p->lock);
-    if (p->queue_n == 0 && !p->handing && link_peers(p->pub) <= PEERS_AT_ONCE)
+    if (p->queue_n == 0 && !p->handing && link_peers(p->pub) <= PEERS_AT_ONCE) {
         announce_post(p, head, record);
-    else
+        send_lot(p);
+    } else {
         wake = enqueue(p, head, record);
+    }
     pthread_mutex_unlock(&p->lock);
     while (wake && write(p->wake, &one, sizeof one) < 0 && errno == EINTR)
         continue;
@@ -191,7 +208,10 @@ static void on_post(evutil_socket_t fd, short what, void *arg)
         const struct post *post = &p->taken[i];
         pthread_mutex_lock(&p->lock);
         announce_post(p, &post->head, bytes_of(post->record, post->len));
-        p->handing = i + 1 < n;
+        if (i + 1 == n) {
+            send_lot(p);
+            p->handing = false;
+        }
         pthread_mutex_unlock(&p->lock);
         free(post->record);
     }
@@ -210,6 +230,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         limit_is_head(p);
         p->n.beats++;
         announce(p, &head, (struct bytes){ 0 });
+        send_lot(p);
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -228,6 +249,13 @@ void publisher_forward(struct publisher *p, struct bytes msg, const struct signe
         p->told_bare_epoch = t.head_epoch;
         p->told_bare_seq = t.head_seq;
     }
+}
+
+void publisher_send(struct publisher *p)
+{
+    pthread_mutex_lock(&p->lock);
+    send_lot(p);
+    pthread_mutex_unlock(&p->lock);
 }
 
 void publisher_reached(struct publisher *p, const struct signed_head *head)

@@ -3,13 +3,13 @@
  *     core    committing thread: commit_run ─► publisher_post ─┬─► PUB announce
  *                                                              │ many subscribers: queue, eventfd
  *             loop thread:       once a second: beat ──────────┴─► PUB announce        REP ◄─ requests: log reader
- *     relay   loop thread:       publisher_forward (the upstream's announce bytes), publisher_reached (our log has it)
+ *     relay   loop thread:       publisher_forward (the upstream's announcements), publisher_send, publisher_reached (our log has it)
  *
  * Threads: everything runs in the thread of `base`'s loop, except publisher_post, which any thread may call between
  * publisher_open and publisher_close, and `beat`, which is called in the loop's thread and so must be safe beside the
  * committing thread (commit_heartbeat is). So heartbeats and fetches go on while a commit takes seconds.
  *
- * An announcement is only a hint: PUB drops silently when a subscriber is slow, and under load queued announcements
+ * What waits to be announced goes out as one message (replicator/lot.h). An announcement is only a hint: PUB drops silently when a subscriber is slow, and under load queued announcements
  * collapse into the newest head. What makes it lossless is the head in every heartbeat and the fetch that follows.
  *
  *     struct publisher_options o = { base, store, "tcp://0.0.0.0:7400", "tcp://0.0.0.0:7401", name, beat, arg };
@@ -55,8 +55,10 @@ void publisher_close(struct publisher *p);                      /* NULL is fine 
 void publisher_post(void *publisher, const struct signed_head *head, struct bytes record);
 
 /* --- relay, loop thread only ------------------------------------------------------------------------------------ */
-/* Sends the upstream's announce bytes on unchanged. head: the verified head in them. */
-void publisher_forward(struct publisher *p, struct bytes announce, const struct signed_head *head);
+/* Sends the upstream's announcement on, its bytes as they are, with the next publisher_send: those that came together go
+ * together. head: the verified head in it. */
+void publisher_forward(struct publisher *p, struct bytes announcement, const struct signed_head *head);
+void publisher_send(struct publisher *p);
 /* The log is complete up to this head: it may be served; announced again when subscribers may wait for it.
  * NULL: nothing may be served (the log was emptied). */
 void publisher_reached(struct publisher *p, const struct signed_head *head);

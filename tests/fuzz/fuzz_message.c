@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "replicator/lot.h"
 #include "replicator/replica.h"
 #include "replicator/session.h"
 
@@ -94,6 +95,40 @@ static void try_copying(struct bytes in)
     replica_close(r);
 }
 
+/* Nobody signed what is in it; and it is as many as were said, and written again the same. */
+static void try_lot(struct bytes in)
+{
+    struct replica_options o = { .cohort = "all", .node = "fuzz", .upstreams = 2, .seed = 1 };
+    struct replica_start at = { .complete = 0 };
+    static struct lot lot;
+    struct lot_list l;
+    struct replica *r;
+    struct bytes one;
+    struct todo t;
+    enum err err;
+    uint32_t heard = 0;
+    if (!lot_read(in, &l) || in.len > ANNOUNCE_MAX - 16)
+        return;
+    uint32_t n = l.left;
+    while (lot_next(&l, &one)) {
+        if (one.len == 0 || !lot_put(&lot, one))
+            abort();
+    }
+    struct bytes again = lot_done(&lot);
+    if (n > 1 && (in.len < again.len || memcmp(in.ptr + 1, again.ptr + 1, again.len - 1) != 0))
+        abort();
+    if (replica_open(&r, &o, &at, 1) != OK)
+        return;
+    (void)replica_gather(r, in);
+    for (; replica_hear(r, 2, &err, &t); heard++) {
+        if (t.heard || t.job.kind != JOB_NONE)
+            abort();
+    }
+    if (heard != n)
+        abort();
+    replica_close(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct replica_options o = { .cohort = "all", .node = "fuzz", .upstreams = 2, .seed = 1 };
@@ -104,6 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct announce a;
     if (announce_read(in, &a) == OK && a.record.len > RECORD_INLINE_MAX)
         abort();
+    try_lot(in);
     try_request(in);
     try_reply(in);
     try_session(in);

@@ -6,6 +6,18 @@
 #define PIECE_MAX 200               /* of a manifest in one reply: so that it comes in several */
 
 /* --- announcing --------------------------------------------------------------------------------------------------------- */
+/* Now and then in a lot, behind the one before: whatever that was, and whoever sent it. */
+static void send_announcement(struct sim *s, int from, int to, struct bytes announcement)
+{
+    struct node *n = &s->node[to];
+    bool lot = n->told.len > 0 && rnd_below(&s->rnd, 4) == 0;
+    if (lot && (!lot_put(&s->lot, n->told) || !lot_put(&s->lot, announcement)))
+        abort();
+    transmit(s, EV_ANNOUNCE, from, to, n->link, lot ? lot_done(&s->lot) : announcement);
+    bytes_free(n->told);
+    n->told = heap_copy(announcement.ptr, announcement.len);
+}
+
 void announce(struct sim *s, int from, const struct signed_head *head, struct bytes record, struct bytes as_is)
 {
     uint8_t buf[4096];
@@ -19,7 +31,7 @@ void announce(struct sim *s, int from, const struct signed_head *head, struct by
         else
             announce_put(&w, head, record);
         if (s->node[from].lies == 0 || twist_announce(s, from, &w))
-            transmit(s, EV_ANNOUNCE, from, i, n->link, wr_done(&w));
+            send_announcement(s, from, i, wr_done(&w));
     }
 }
 

@@ -160,15 +160,16 @@ static uint64_t signatures(struct sim *s, int i)
 static void hear(struct sim *s, int i)
 {
     struct node *n = &s->node[i];
-    int from = n->upstreams[n->upstream], heard = 0, together = n->gathered;
+    int from = n->upstreams[n->upstream], heard = 0, together = 0;
     uint64_t looked_at = signatures(s, i);
     struct todo t;
     enum err err;
-    if (together == 0)
+    if (n->gathered == 0)
         return;
     n->gathered = 0;
     while (replica_hear(n->replica, s->now, &err, &t)) {
         look_at(s, i, err, from);
+        together++;
         heard += t.heard;
         if (t.job.kind != JOB_NONE || t.ask.len > 0)
             wrong(s, i, "does more than to hear");

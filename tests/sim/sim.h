@@ -11,6 +11,7 @@
 
 #include "tests/sim/model.h"
 
+#include "replicator/lot.h"
 #include "replicator/replica.h"
 #include "store/snapshot.h"
 
@@ -110,7 +111,8 @@ struct disk {
 
 struct node {
     struct replica *replica;                        /* NULL: down */
-    int gathered;                                   /* announcements that wait to be heard */
+    int gathered;                                   /* messages that wait to be heard */
+    struct bytes told;                              /* the last announcement that was sent to it */
     uint64_t boot, link, ask_tag;                   /* what belongs to an earlier life, link or question is dropped */
     int upstreams[UPSTREAMS_MAX];
     unsigned upstreams_n, upstream;
@@ -160,6 +162,7 @@ struct sim {
     struct signed_head *signed_head;                /* the same in order */
     size_t signed_n, signed_cap;
     struct snapshot_pack *pack;
+    struct lot lot;
 };
 
 /* world.c */

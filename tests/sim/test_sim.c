@@ -47,6 +47,7 @@ static void node_release(struct sim *s, int i)
     snapshot_free(&n->older);
     snapshot_free(&n->lie);
     bytes_free(n->last_reply);
+    bytes_free(n->told);
 }
 
 static void run(uint64_t seed, bool trace, struct tally *tally)

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "replicator/commit.h"
 #include "replicator/link.h"
+#include "replicator/lot.h"
 #include "replicator/message.h"
 #include "replicator/publisher.h"
 #include "replicator/session.h"
@@ -28,6 +29,7 @@ struct bed {
     struct committer *committer;
     struct publisher *publisher;
     struct link *sub, *req;
+    struct lot_list list;               /* announcements of the message at hand that were not looked at yet */
     struct fault fault;
 };
 
@@ -96,8 +98,14 @@ static inline struct head heard(struct bed *b, uint64_t wait_ms, size_t *record)
     struct bytes msg;
     struct announce a;
     struct head h;
-    if (!receive(b, b->sub, &msg, wait_ms))
-        fail_msg("nothing is announced");
+    if (!lot_next(&b->list, &msg)) {
+        if (!receive(b, b->sub, &msg, wait_ms))
+            fail_msg("nothing is announced");
+        if (lot_read(msg, &b->list))
+            assert_true(lot_next(&b->list, &msg));
+        else
+            b->list.left = 0;
+    }
     assert_int_equal(announce_read(msg, &a), OK);
     assert_int_equal(head_verify(&a.head, b->key.pub), OK);
     struct rd rd = rd_over(bytes_of(a.head.body, a.head.len));

@@ -232,6 +232,7 @@ static void lot_rows(void **state)
 /* The same is known then; and as much is stored, or more, where a head alone that went ahead of its epoch's first record is passed over. */
 static void any_lot(uint64_t seed)
 {
+    static struct lot lot;
     struct rnd rnd = rnd_seed(seed);
     struct bed together, alone;
     struct became a = { .stored = 0 }, b = { .stored = 0 };
@@ -251,13 +252,22 @@ static void any_lot(uint64_t seed)
             at++;
         if (silent && told.what == FALSE_BODY)      /* it is made for one with a witness */
             told.what = FLIPPED;
-        assert_true(replica_gather(together.r, message(&together, &told)));
+        struct bytes msg = message(&together, &told);
+        if (rnd_below(&rnd, 2) == 0) {              /* it comes with the next one */
+            assert_true(lot_put(&lot, msg));
+        } else if (lot.n > 0) {
+            assert_true(lot_put(&lot, msg) && replica_gather(together.r, lot_done(&lot)));
+        } else {
+            assert_true(replica_gather(together.r, msg));
+        }
         (void)replica_gather(alone.r, message(&alone, &told));
         enum err err;
         struct todo t;
         while (replica_hear(alone.r, alone.now, &err, &t))
             continue;
     }
+    if (lot.n > 0)
+        assert_true(replica_gather(together.r, lot_done(&lot)));
     hear_all(&together, why, &a);
     hear_all(&alone, why, &b);
     if (a.stored < b.stored || a.newest != b.newest)
@@ -280,14 +290,18 @@ static void a_lot_is_bounded(void **state)
 {
     struct gathered g = { .n = 0 };
     static uint8_t large[ANNOUNCE_MAX];
+    static struct lot lot;
     size_t n = 0;
     (void)state;
-    for (size_t i = 1; i < GATHERED_MAX; i++)
+    for (size_t i = 0; i < GATHERED_MAX - LOT_MOST; i++)
         assert_true(gathered_put(&g, bytes_of_text("x")));
-    assert_false(gathered_put(&g, bytes_of_text("y")));             /* the last that there is room for */
+    for (size_t i = 0; i < LOT_MOST; i++)
+        assert_true(lot_put(&lot, bytes_of_text(i < LOT_MOST - 1 ? "y" : "z")));
+    assert_false(gathered_put(&g, lot_done(&lot)));                 /* the last that there is room for */
     assert_int_equal(g.n, GATHERED_MAX);
-    assert_true(bytes_equal(gathered_at(&g, GATHERED_MAX - 1), bytes_of_text("y")));
-    assert_false(gathered_put(&g, bytes_of_text("z")));
+    assert_true(bytes_equal(gathered_at(&g, GATHERED_MAX - 2), bytes_of_text("y")));
+    assert_true(bytes_equal(gathered_at(&g, GATHERED_MAX - 1), bytes_of_text("z")));
+    assert_false(gathered_put(&g, bytes_of_text("more")));
     assert_int_equal(g.n, GATHERED_MAX);
     gathered_clear(&g);
     while (gathered_put(&g, bytes_of(large, sizeof large)))

@@ -290,6 +290,7 @@ static void many_hear_it_from_the_loop(void **state)
         assert_true(receive(&b, more[i], &msg, 10000));         /* a heartbeat: connected */
     while (link_recv(b.sub, &msg) == OK)
         continue;
+    b.list.left = 0;
     put(&b, 2);
     put(&b, 3);
     assert_int_equal(heard_asleep(b.sub, 50), 0);
@@ -300,6 +301,87 @@ static void many_hear_it_from_the_loop(void **state)
     }
     for (unsigned i = 0; i < MORE; i++)
         link_close(more[i]);
+    bed_close(&b);
+}
+
+/* The announcements of the next message with so many in it, one behind the other; seq: of each. */
+static void heard_together(struct bed *b, size_t n, uint64_t *seq)
+{
+    struct bytes msg;
+    struct announce a;
+    struct head h;
+    do {
+        assert_true(receive(b, b->sub, &msg, 5000));
+    } while (!lot_read(msg, &b->list));
+    assert_int_equal(b->list.left, n);
+    for (size_t i = 0; lot_next(&b->list, &msg); i++) {
+        assert_int_equal(announce_read(msg, &a), OK);
+        struct rd rd = rd_over(bytes_of(a.head.body, a.head.len));
+        assert_int_equal(head_read(&rd, &h), OK);
+        assert_true(a.record.len > 0);
+        seq[i] = h.seq;
+    }
+}
+
+/* What waits for the loop is one message to each subscriber, and counted as what it is. */
+static void what_waits_goes_out_together(void **state)
+{
+    enum { MORE = 7, PUTS = 5 };
+    static const char sent[] = "azoth_publish_announcements_total{result=\"sent\"}";
+    struct bed b;
+    struct link *more[MORE];
+    struct bytes msg;
+    size_t record;
+    uint64_t seq[PUTS];
+    (void)state;
+    bed_open(&b);
+    put(&b, 1);
+    heard(&b, 5000, &record);
+    for (unsigned i = 0; i < MORE; i++)
+        assert_int_equal(link_open(&more[i], LINK_SUB, b.publish, &b.fault), OK);
+    for (unsigned i = 0; i < MORE; i++)
+        assert_true(receive(&b, more[i], &msg, 10000));
+    double before = metric(&b, sent);
+    for (unsigned i = 0; i < PUTS; i++)
+        put(&b, 2 + i);
+    heard_together(&b, PUTS, seq);
+    for (unsigned i = 0; i < PUTS; i++)
+        assert_int_equal(seq[i], 2 + i);
+    assert_true(metric(&b, sent) >= before + PUTS);
+    for (unsigned i = 0; i < MORE; i++)
+        link_close(more[i]);
+    bed_close(&b);
+}
+
+/* A relay keeps what it forwards until it has heard all that came together: the same bytes, in one message. */
+static void what_is_forwarded_goes_on_together(void **state)
+{
+    struct bed b;
+    struct signed_head sh[2];
+    uint8_t buf[2][HEAD_MAX + 200];
+    struct bytes msg[2], got;
+    size_t record;
+    (void)state;
+    bed_open(&b);
+    put(&b, 1);
+    struct head h = heard(&b, 5000, &record);
+    for (unsigned i = 0; i < 2; i++) {
+        struct wr w = wr_over(buf[i], sizeof buf[i]);
+        h.seq++;
+        head_sign(&sh[i], &h, &b.key);
+        announce_put(&w, &sh[i], bytes_of_text("no record, but nobody looks here"));
+        msg[i] = wr_done(&w);
+        publisher_forward(b.publisher, msg[i], &sh[i]);
+    }
+    assert_int_equal(heard_asleep(b.sub, 50), 0);
+    publisher_send(b.publisher);
+    do {
+        assert_true(receive(&b, b.sub, &got, 5000));
+    } while (!lot_read(got, &b.list));
+    assert_int_equal(b.list.left, 2);
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(lot_next(&b.list, &got) && bytes_equal(got, msg[i]));
+    publisher_send(b.publisher);                                /* nothing waits */
     bed_close(&b);
 }
 
@@ -339,7 +421,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(announces_commits_and_beats), cmocka_unit_test(serves_the_log), cmocka_unit_test(unknown_and_broken_requests),
         cmocka_unit_test(serves_nothing_untold), cmocka_unit_test(peers_that_never_read), cmocka_unit_test(posts_from_another_thread),
-        cmocka_unit_test(few_hear_it_from_who_commits), cmocka_unit_test(many_hear_it_from_the_loop),
+        cmocka_unit_test(few_hear_it_from_who_commits), cmocka_unit_test(many_hear_it_from_the_loop), cmocka_unit_test(what_waits_goes_out_together),
+        cmocka_unit_test(what_is_forwarded_goes_on_together),
         cmocka_unit_test(beats_while_a_commit_is_busy),
     };
     if (sodium_init() < 0)
