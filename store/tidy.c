@@ -8,8 +8,9 @@
 
 #define RUNS_MAX 16
 #define RUNS_OF 1024            /* leaves: in a store of so many, not more than a run in one transaction */
-#define PASS_PART 40            /* one pass when a fortieth of the entries changed, and it is calm, */
-#define PASS_PART_BUSY 2        /* or half of them */
+#define PASS_PART 40            /* one pass whenever a fortieth of the entries changed, */
+#define PASS_PART_SMALL 8       /* or an eighth, */
+#define SMALL_BYTES ((uint64_t)16 << 20)    /* of up to so many bytes: there is not much space to be won */
 #define LEAVES_LEAST 64         /* a smaller store is not worth it */
 #define ROOM_EVERY 12           /* the room that is left: of every so many entries the size of one */
 #define LEAF_FRONT 16           /* LMDB's, of a page, a node, its index */
@@ -26,8 +27,6 @@ struct tidy {
     unsigned generation;
     bool passing;
     uint64_t changed_at;        /* gen.changed when the pass began */
-    uint64_t changed_by;        /* and at the last slice; */
-    unsigned calm;              /* so many slices in a row it did not move */
     uint8_t key[STORE_KEY_MAX]; /* looked at up to here, in names[ns] */
     size_t key_len;
     struct run runs[RUNS_MAX];
@@ -136,16 +135,9 @@ static bool due(const struct tidy *t)
 {
     const struct gen *g = t->view->gen;
     uint64_t since = g->changed - (g->number == t->generation ? t->changed_at : 0);
-    unsigned part = t->calm >= TIDY_CALM ? PASS_PART : PASS_PART_BUSY;
+    unsigned part = g->bytes > SMALL_BYTES ? PASS_PART : PASS_PART_SMALL;
     return since > 0 && since >= g->keys / part && g->keys / LEAVES_LEAST > 0
         && g->bytes > LEAVES_LEAST * g->env->page_size;
-}
-
-static void look_for_calm(struct tidy *t)
-{
-    const struct gen *g = t->view->gen;
-    t->calm = g->changed != t->changed_by ? 0 : t->calm < TIDY_CALM ? t->calm + 1 : t->calm;
-    t->changed_by = g->changed;
 }
 
 /* What a transaction rewrites, the next one cannot use yet: in a small store that must not be much. */
@@ -279,7 +271,6 @@ MUST_USE enum err tidy_slice(struct tidy *t, unsigned leaves, unsigned runs, str
         return fault_set(fault, err, "cannot read: %s", err_text(err));
     if (t->passing && view_generation(t->view) != t->generation)
         t->passing = false;
-    look_for_calm(t);
     if (!t->passing && due(t))
         err = pass_begin(t);
     if (err == OK && t->passing)

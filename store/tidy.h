@@ -5,9 +5,8 @@
  *     leaves   ▇▇▇▇ ▃▂▃▄▂▃▄▂ ▇▇▆▇        a run of TIDY_RUN leaves, less than TIDY_BELOW percent full
  *              ▇▇▇▇ ▆▆▆▂     ▇▇▆▇        is written in order, with some room left for what comes
  *
- * It is idle until as many entries changed as make a fortieth of the store, and nothing changed for TIDY_CALM slices, or until as many
- * as make half of it, then makes one pass: what is being changed all the time is sparse again at once. Full leaves would be
- * split by the next entry that comes: hence the room. Measured with random puts and deletes over a million entries: without
+ * It is idle until as many entries changed as make a fortieth of the store (an eighth of a small one, which is soon changed as a whole
+ * and has less to win), then makes one pass. Full leaves would be split by the next entry that comes: hence the room. Measured with random puts and deletes over a million entries: without
  * it leaves end half full and the file takes twice its compacted size; with it they are 82 % full. Each change costs it
  * about six moved entries, so where random changes come as fast as the disk takes them, they come half as fast. */
 #ifndef AZOTH_STORE_TIDY_H
@@ -18,8 +17,7 @@
 #define TIDY_RUN 16             /* leaves */
 #define TIDY_BELOW 74           /* percent */
 #define TIDY_LEAVES 512         /* looked at in one slice, and rewritten runs: what the daemons do every few */
-#define TIDY_RUNS 8             /* milliseconds while a pass is under way, every 100 otherwise */
-#define TIDY_CALM 10            /* slices without a change */
+#define TIDY_RUNS 8             /* milliseconds while a pass is under way */
 
 struct tidy;
 /* All calls in the writing thread. */
