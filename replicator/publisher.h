@@ -9,8 +9,9 @@
  * publisher_open and publisher_close, and `beat`, which is called in the loop's thread and so must be safe beside the
  * committing thread (commit_heartbeat is). So heartbeats and fetches go on while a commit takes seconds.
  *
- * What waits to be announced goes out as one message (replicator/lot.h). An announcement is only a hint: PUB drops silently when a subscriber is slow, and under load queued announcements
- * collapse into the newest head. What makes it lossless is the head in every heartbeat and the fetch that follows.
+ * What waits to be announced goes out as one message (replicator/lot.h). An announcement is only a hint: PUB drops silently
+ * when a subscriber is slow, and under load queued announcements collapse into the newest head. What makes it lossless is the
+ * head in every heartbeat and the fetch that follows.
  *
  *     struct publisher_options o = { base, store, "tcp://0.0.0.0:7400", "tcp://0.0.0.0:7401", name, beat, arg };
  *     publisher_open(&p, &o, &fault);

@@ -107,15 +107,17 @@ static void try_lot(struct bytes in)
     struct todo t;
     enum err err;
     uint32_t heard = 0;
-    if (!lot_read(in, &l) || in.len > ANNOUNCE_MAX - 16)
+    if (!lot_read(in, &l) || in.len > ANNOUNCE_MAX - 16 - LOT_FRONT)
         return;
     uint32_t n = l.left;
+    const uint8_t *list = l.rest.p;             /* what stands before it may be longer than ours, and more behind it */
     while (lot_next(&l, &one)) {
         if (one.len == 0 || !lot_put(&lot, one))
             abort();
     }
     struct bytes again = lot_done(&lot);
-    if (n > 1 && (in.len < again.len || memcmp(in.ptr + 1, again.ptr + 1, again.len - 1) != 0))
+    size_t len = (size_t)(l.rest.p - list);
+    if (n > 1 && (again.len < len || memcmp(list, again.ptr + again.len - len, len) != 0 || !lot_read(again, &l) || l.left != n))
         abort();
     if (replica_open(&r, &o, &at, 1) != OK)
         return;
