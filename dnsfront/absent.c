@@ -49,13 +49,17 @@ static bool look_above(struct lookup *l, const struct known *n, struct bytes nam
     return true;
 }
 
+const struct known *find_names(const struct lookup *l, uint64_t *round)
+{
+    const struct known *n = l->watch.changes != NULL && l->watch.tick > 0 ? l->watch.changes->known : NULL;
+    return n != NULL && known_begin(n, l->watch.tick, l->watch.floor, round) ? n : NULL;
+}
+
 bool find_absence(struct lookup *l, struct bytes name, uint64_t hash, struct absence *out)
 {
-    const struct changes *c = l->watch.changes;
     uint64_t round;
-    return c != NULL && c->known != NULL && l->watch.tick > 0 && name.len > 1
-        && known_begin(c->known, l->watch.tick, l->watch.floor, &round) && !known_may(c->known, hash, KNOWN_NAME)
-        && look_above(l, c->known, name, out) && known_end(c->known, round);
+    const struct known *n = name.len > 1 ? find_names(l, &round) : NULL;
+    return n != NULL && !known_may(n, hash, KNOWN_NAME) && look_above(l, n, name, out) && known_end(n, round);
 }
 
 /* A key beside the name's place: how much of the name stands above it. false: more than is known, but it is of another zone. */
@@ -71,12 +75,12 @@ static bool shares(struct entry e, const struct rrkey *k, unsigned zone, unsigne
 }
 
 /* The closest encloser is above the last key before the name's place or above the first behind it. */
-bool find_denied(struct lookup *l, const struct subject *s, struct finding *f)
+bool find_denied(struct lookup *l, const struct subject *s, uint16_t qtype, struct finding *f)
 {
     const struct absence *n = l->absence;
     const struct rrkey *k = &s->key;
     uint8_t buf[RRKEY_MAX];
-    struct bytes key = { buf, rrkey_at(k, k->labels, RRSLOT_ADDRESS, buf) };
+    struct bytes key = { buf, find_key(k, qtype, buf) };
     struct entry before, behind;
     unsigned encloser = n->zone;
     stat_add(&l->counts->steps[STEP_EXACT], 1);

@@ -3,7 +3,12 @@
 #include "dnsfront/answer_parts.h"
 #include "dnsfront/chaos.h"
 
+#include "dnsfront/known.h"
+
 #include <stdlib.h>
+
+#define FORESEE_MIN 4               /* queries: fewer have nobody to wait together with */
+#define FORESEE_LEAVES 4096         /* 16 MiB as a rule: the processor's caches hold less than that */
 
 const char *const step_names[STEP_N] = { "exact", "alias", "wildcard", "additional", "proof", "zone" };
 
@@ -24,6 +29,7 @@ MUST_USE enum err answerer_open(struct answerer **out, struct view *v, const str
     a->look.counts = o->counts;
     a->values = (struct option_values){ text_bytes(o->nsid, NSID_MAX), o->cookies };
     a->version = text_bytes(o->version, 255);
+    a->foresee_leaves = FORESEE_LEAVES;
     if (v != NULL
         && ((err = zone_table_open(&a->look.zones)) != OK
             || (err = cursor_open(v, bytes_of_text("dns"), &a->look.cursor)) != OK)) {
@@ -56,47 +62,90 @@ void answerer_share(struct answerer *a, struct cache *c, unsigned worker)
 
 /* --- the cache -------------------------------------------------------------------------------------------------- */
 /* The question of a query that may be an ordinary one; what it is in truth, answer() finds out. */
-static bool glance(struct bytes query, struct bytes *qname, uint16_t *type)
+static bool glance(struct bytes query, struct bytes *qname, uint16_t *type, bool *dnssec_ok)
 {
-    size_t at = DNS_HEADER_LEN, end;
+    size_t at = DNS_HEADER_LEN, end, opt;
     while (at < query.len && query.ptr[at] != 0 && query.ptr[at] <= LABEL_MAX_LEN)
         at += (size_t)query.ptr[at] + 1;
     end = at + 1;
-    if (end + 4 > query.len || query.ptr[at] != 0 || end - DNS_HEADER_LEN > NAME_MAX_LEN)
+    opt = end + 4;                              /* where an OPT mostly is, with its flags seven bytes behind its name */
+    if (opt > query.len || query.ptr[at] != 0 || end - DNS_HEADER_LEN > NAME_MAX_LEN)
         return false;
     *qname = bytes_of(query.ptr + DNS_HEADER_LEN, end - DNS_HEADER_LEN);
     *type = (uint16_t)(query.ptr[end] << 8 | query.ptr[end + 1]);
+    *dnssec_ok = opt + 9 < query.len && query.ptr[opt + 2] == TYPE_OPT && (query.ptr[opt + 7] & 0x80) != 0;
     return true;
+}
+
+/* Will the answer take a descent? Where a name is not there that hangs on its zone: it is taken to be as the last one's was.
+ * names: NULL, when it is not known which ones are there. */
+static bool descends(const struct answerer *a, const struct prepared *p, const struct known *names)
+{
+    return !p->key.there && (names == NULL || (p->key.dnssec_ok && a->denies) || known_may(names, p->key.hash, KNOWN_NAME));
+}
+
+/* The descents of those prepared, as far as it can be told that there will be one. */
+static void foresee(struct answerer *a)
+{
+    unsigned n = 0;
+    uint64_t round;
+    if (a->prepared_n < FORESEE_MIN || cursor_leaves(a->look.cursor) < a->foresee_leaves)
+        return;
+    watch_follow(&a->look.watch, a->look.view);
+    const struct known *names = find_names(&a->look, &round);
+    for (unsigned i = 0; i < a->prepared_n; i++) {
+        struct prepared *p = &a->prepared[i];
+        struct foretold *f = &a->foretold[n];
+        if (!descends(a, p, names) || rrkey_of_name(bytes_of(p->key.name, p->key.name_len + 1u), &f->owner) != OK)
+            continue;
+        a->foreseen[n++].key = bytes_of(f->key, find_key(&f->owner, p->key.type, f->key));
+        p->foretold = f;
+    }
+    cursor_foresee(a->look.cursor, a->foreseen, n);
 }
 
 void answer_prepare(struct answerer *a, const struct bytes *queries, unsigned n)
 {
     a->prepared_n = a->prepared_at = 0;
-    if (a->cache == NULL || !cache_keeps(a->cache))
+    if (a->cache == NULL || n == 0)
         return;
+    bool keeps = cache_keeps(a->cache);
     for (unsigned i = 0; i < n && i < ANSWER_BATCH; i++) {
         struct cache_key *k = &a->prepared[a->prepared_n].key;
         struct bytes qname;
         uint16_t type;
-        if (!glance(queries[i], &qname, &type))
+        bool dnssec_ok;
+        if (!glance(queries[i], &qname, &type, &dnssec_ok))
             continue;
+        a->prepared[a->prepared_n].foretold = NULL;
         a->prepared[a->prepared_n++].query = queries[i].ptr;
         cache_key(a->cache, qname, type, k);
-        cache_prefetch_bucket(a->cache, k);
+        k->dnssec_ok = dnssec_ok;
+        if (keeps)
+            cache_prefetch_bucket(a->cache, k);
     }
-    for (unsigned i = 0; i < a->prepared_n; i++)
+    for (unsigned i = 0; i < a->prepared_n && keeps; i++)
         cache_prefetch_entry(a->cache, &a->prepared[i].key);
+    foresee(a);
 }
 
-static struct cache_key *key_of(struct answerer *a, const struct reply *r)
+/* NULL: it was not prepared. */
+static struct prepared *prepared_of(struct answerer *a, const struct reply *r)
 {
     const uint8_t *query = r->q.qname.ptr - DNS_HEADER_LEN;
     for (unsigned i = a->prepared_at; i < a->prepared_n; i++) {         /* some were dropped, or answered without */
         if (a->prepared[i].query == query) {
             a->prepared_at = i + 1;
-            return &a->prepared[i].key;
+            return &a->prepared[i];
         }
     }
+    return NULL;
+}
+
+static struct cache_key *key_of(struct answerer *a, const struct reply *r, struct prepared *p)
+{
+    if (p != NULL)
+        return &p->key;
     cache_key(a->cache, r->q.qname, r->q.qtype, &a->key);
     return &a->key;
 }
@@ -162,6 +211,7 @@ static void answer_missed(struct answerer *a, struct reply *r, const struct cach
     struct absence n;
     bool absent = find_absence(&a->look, bytes_of(key->name, key->name_len + 1u), key->hash, &n);
     bool proves = absent && n.ours && r->q.dnssec_ok && n.header->soa.sigs > 0;
+    a->denies = absent && r->q.dnssec_ok ? proves : a->denies;
     if (absent && n.starred && !proves) {
         if (find_plain(a, r, key, &n)) {
             stat_add(&counts->cache_hits, 1);
@@ -187,14 +237,17 @@ static void answer_cached(struct answerer *a, struct reply *r)
         reply_explain(r, EDE_NOT_READY);
         return;
     }
+    struct prepared *p = prepared_of(a, r);
     a->look.version = view_version(a->look.view);
+    a->asked = p != NULL ? p->foretold : NULL;
+    a->look.foreseen = a->asked != NULL ? &a->foreseen[a->asked - a->foretold] : NULL;
     if (a->cache != NULL)
         watch_follow(&a->look.watch, a->look.view);
     if (a->cache == NULL || !cache_keeps(a->cache) || query_asks(&r->q, EDNS_OPTION_ZONEVERSION)) {
         answer_in(a, r);                        /* what that option says is not kept */
         return;
     }
-    struct cache_key *key = key_of(a, r);
+    struct cache_key *key = key_of(a, r, p);
     key->dnssec_ok = r->q.dnssec_ok;
     if (cache_find(a->cache, &a->look.watch, key, r, &a->said)) {
         stat_add(&a->look.counts->cache_hits, 1);

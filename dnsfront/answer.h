@@ -75,9 +75,10 @@ struct cache;
 /* Keeps answers in c, which others may share, as worker number 0..: one answerer each. c: borrowed until answerer_close. */
 void answerer_share(struct answerer *a, struct cache *c, unsigned worker);
 
-/* Before the first answer of a batch: the memory that the answers will look at is asked for all at once. The queries, at
- * most ANSWER_BATCH count, stay where and as they are until they were answered, in this order, or the next call: they are
- * known again by where they stand. n 0 forgets those that got no answer. Optional. */
+/* Before the first answer of a batch, between view_begin and view_end: the memory that the answers will look at is asked for
+ * all at once, and their descents are made side by side. The queries, at most ANSWER_BATCH count, stay where and as they are
+ * until they were answered, in this order, or the next call: they are known again by where they stand. n 0 forgets those that
+ * got no answer, view or not. Optional. */
 void answer_prepare(struct answerer *a, const struct bytes *queries, unsigned n);
 
 /* The answer's length; 0: send nothing. Between view_begin and view_end. out: room for cap bytes; what is written never

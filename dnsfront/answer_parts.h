@@ -5,6 +5,13 @@
 #include "dnsfront/cache.h"
 #include "dnsfront/proof.h"
 
+struct prepared {                   /* a query of the batch */
+    const uint8_t *query;
+    struct cache_key key;
+    const struct foretold *foretold;            /* NULL: it will hardly take a look-up */
+};
+struct foretold { struct rrkey owner; uint8_t key[RRKEY_MAX + 8]; };    /* its name, and what is looked for, with room behind it */
+
 struct answerer {
     struct lookup look;
     struct option_values values;                /* borrowed from the options */
@@ -20,7 +27,12 @@ struct answerer {
     struct cache_key key;                       /* of a question that was not prepared */
     struct cache_key star;                      /* of the wildcard that may answer it */
     unsigned prepared_n, prepared_at;
-    struct { const uint8_t *query; struct cache_key key; } prepared[ANSWER_BATCH];
+    bool denies;                                /* the last name that was not there, asked for with DO, took a proof */
+    struct prepared prepared[ANSWER_BATCH];
+    uint64_t foresee_leaves;                    /* a tree of fewer is not worth it */
+    const struct foretold *asked;               /* the question at hand; NULL: nothing was made ready */
+    struct foreseen foreseen[ANSWER_BATCH];     /* where the look-ups end */
+    struct foretold foretold[ANSWER_BATCH];     /* one of each */
 };
 
 /* chain.c: the answer to a question of class IN, for a name that may be ours. Sets sections, rcode, AA and TC. */

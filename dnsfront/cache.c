@@ -146,7 +146,7 @@ void cache_key(const struct cache *c, struct bytes qname, uint16_t type, struct 
     k->hash = hash_words(c->changes->secret, k->name, whole, qname.len);
     k->slot = mix(k->hash ^ type, c->secret | 1);
     k->seen = 0;
-    k->looked = k->dnssec_ok = k->plain = false;
+    k->looked = k->there = k->dnssec_ok = k->plain = false;
     k->mixed = mixed != 0;
     k->name_len = (uint8_t)(qname.len - 1);
     k->type = type;
@@ -204,6 +204,7 @@ void cache_prefetch_entry(const struct cache *c, struct cache_key *k)
         k->seen = slot;
         if (!entry_of(c, slot, &at))
             continue;
+        k->there |= tag_is(slot, tag);
         __builtin_prefetch(&c->changes->stamp[place_of_owner(c->changes, k->hash)]);
         __builtin_prefetch(at.words);
         __builtin_prefetch(at.words + LINE / sizeof(word));

@@ -40,6 +40,7 @@ struct cache_key {
     uint64_t slot;                  /* of name and type */
     uint64_t seen;                  /* what stands in the bucket; 0: nothing of that name */
     bool looked;                    /* cache_prefetch_entry set it */
+    bool there;                     /* and found an entry under it */
     bool mixed;                     /* some letters are upper case */
     bool dnssec_ok;                 /* set by the caller */
     bool plain;                     /* set by the caller: another name asks, answered by this wildcard; only what is the same for

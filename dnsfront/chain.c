@@ -170,7 +170,7 @@ static bool find_absent_one(struct answerer *a, const struct reply *r, struct fi
     const struct absence *n = a->look.absence;
     if (n == NULL)
         return false;
-    return n->starred ? find_starred(&a->look, &a->subject, r->q.qtype, f) : find_denied(&a->look, &a->subject, f);
+    return n->starred ? find_starred(&a->look, &a->subject, r->q.qtype, f) : find_denied(&a->look, &a->subject, r->q.qtype, f);
 }
 
 /* One link. AA and refusals come from the first name, rcode and SOA from the last. */
@@ -225,7 +225,11 @@ void answer_in(struct answerer *a, struct reply *r)
     c.links = c.dnames = 0;
     a->subject.name = r->q.qname;
     a->subject.at = DNS_HEADER_LEN;
-    enum err err = rrkey_of_name(a->subject.name, &a->subject.key);
+    enum err err = OK;
+    if (a->asked != NULL)
+        rrkey_copy(&a->subject.key, &a->asked->owner, a->asked->owner.labels);
+    else
+        err = rrkey_of_name(a->subject.name, &a->subject.key);
     proof_begin(&a->proofs, r);
     while (err == OK && more) {
         uint64_t proofs = stat_get(&a->look.counts->descents[STEP_PROOF]);

@@ -152,11 +152,13 @@ static uint16_t slot_for(uint16_t qtype)
     return rrtype_is_meta(qtype) || qtype == TYPE_RRSIG ? RRSLOT_ADDRESS : rrslot_of(qtype);
 }
 
+size_t find_key(const struct rrkey *k, uint16_t qtype, uint8_t *out) { return rrkey_at(k, k->labels, slot_for(qtype), out); }
+
 MUST_USE enum err find_descend(struct lookup *l, const struct rrkey *k, uint16_t qtype, enum step step,
                                struct look *out)
 {
     uint8_t buf[RRKEY_MAX];
-    struct bytes key = { buf, rrkey_at(k, k->labels, slot_for(qtype), buf) };
+    struct bytes key = { buf, find_key(k, qtype, buf) };
     *out = (struct look){ .where = ABSENT };
     stat_add(&l->counts->steps[step], 1);
     enum err err = lookup_seek(l, step, key, &out->s.entry);
@@ -202,8 +204,7 @@ static enum err find_dname(struct lookup *l, const struct rrkey *k, unsigned dep
 static void wildcard_key(const struct rrkey *k, unsigned encloser, struct rrkey *out)
 {
     size_t len = k->at[encloser];
-    memcpy(out->buf, k->buf, len);
-    memcpy(out->at, k->at, (encloser + 1) * sizeof k->at[0]);
+    rrkey_copy(out, k, encloser);
     out->buf[len] = '*';
     out->buf[len + 1] = 0;
     out->at[encloser + 1] = (uint16_t)(len + 2);

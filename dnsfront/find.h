@@ -39,6 +39,7 @@ struct lookup {                     /* what every look-up of a worker works with
     struct watch watch;             /* what changed since something was kept */
     struct trace trace;             /* what this answer hangs on */
     const struct absence *absence;  /* of the question's name; NULL: it may be there */
+    const struct foreseen *foreseen;        /* of the question, with find_key; NULL: nothing was */
     uint64_t version;               /* of the view, this query */
     unsigned budget;                /* of FIND_ZONE_SEEKS, this look-up */
 };
@@ -46,8 +47,9 @@ struct lookup {                     /* what every look-up of a worker works with
 /* Every descent goes through here, so that none is uncounted. */
 static inline MUST_USE enum err lookup_seek(struct lookup *l, enum step step, struct bytes key, struct entry *out)
 {
+    const struct foreseen *f = step == STEP_EXACT ? l->foreseen : NULL;
     stat_add(&l->counts->descents[step], 1);
-    return cursor_seek(l->cursor, key, out);
+    return f != NULL && bytes_equal(key, f->key) ? cursor_seek_foreseen(l->cursor, f, out) : cursor_seek(l->cursor, key, out);
 }
 
 /* A name that is asked for: the question's, or an alias target standing in the message already. */
@@ -86,7 +88,7 @@ struct finding {                    /* everything is borrowed from the view */
 void find(struct lookup *l, const struct subject *s, uint16_t qtype, enum step step, bool want_ds, struct finding *f);
 
 /* The same for a name that is not there (l->absence), in a zone that proves: what is beside it. false: find has to look. */
-bool find_denied(struct lookup *l, const struct subject *s, struct finding *f);
+bool find_denied(struct lookup *l, const struct subject *s, uint16_t qtype, struct finding *f);
 
 /* Addresses that a zone has for a name, its own ones or glue below one of its cuts. Step "additional". The cut looked at
  * last is kept, so that names below the same one cost one descent together; start with a zeroed struct. */
@@ -99,6 +101,12 @@ struct addresses {
 };
 MUST_USE enum err find_addresses(struct lookup *l, const struct subject *s, unsigned zone, struct addresses *a);
 
+/* The key that the look-up of a name begins with; its length. out: room for RRKEY_MAX. */
+size_t find_key(const struct rrkey *k, uint16_t qtype, uint8_t *out);
+
+struct known;
+/* The filter of names that may be there, when it says something about this view; else NULL. *round: for known_end. */
+const struct known *find_names(const struct lookup *l, uint64_t *round);
 /* Is it certain without a descent that the name is not there, and that no DNAME or cut answers for it, nor a wildcard unless
  * out->starred? false: it has to be looked up. name: in lower case, with eight bytes behind it that may be read; hash:
  * hash_of_name of it. */

@@ -78,6 +78,13 @@ MUST_USE enum err rrkey_of_name(struct bytes name, struct rrkey *k)
     return OK;
 }
 
+void rrkey_copy(struct rrkey *to, const struct rrkey *from, unsigned depth)
+{
+    memcpy(to->buf, from->buf, from->at[depth]);
+    memcpy(to->at, from->at, (depth + 1) * sizeof from->at[0]);
+    to->labels = (uint8_t)depth;
+}
+
 size_t rrkey_at(const struct rrkey *k, unsigned depth, uint16_t slot, uint8_t *out)
 {
     size_t len = k->at[depth];

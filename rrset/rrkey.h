@@ -42,6 +42,8 @@ struct rrkey { uint8_t buf[RRKEY_SHADOW_MAX + 1]; uint16_t at[NAME_LABELS_MAX + 
 
 /* Fills k from an uncompressed name of any case; no slot yet. ERR_SHORT, ERR_BAD: malformed name. */
 MUST_USE enum err rrkey_of_name(struct bytes name, struct rrkey *k);
+/* The ancestor with `depth` labels as key, without what lies behind it. */
+void rrkey_copy(struct rrkey *to, const struct rrkey *from, unsigned depth);
 /* The key of the ancestor with `depth` labels (k->labels: the name itself) and slot, written into out (RRKEY_MAX fits);
  * gives its length. depth <= k->labels. */
 size_t rrkey_at(const struct rrkey *k, unsigned depth, uint16_t slot, uint8_t *out);

@@ -287,8 +287,16 @@ int notes_open(struct store *s, MDB_txn *txn, bool make, bool *there);
 /* Pages of their trees; UINT64_MAX: unknown. */
 uint64_t notes_pages(const struct log_txn *t);
 
+/* --- foresee.c ---------------------------------------------------------------------------------------------------- */
+/* A namespace's tree as a read transaction has it, in the map. */
+struct tree { const uint8_t *map; uint64_t pages, root, leaves; size_t page_size; };       /* pages: of the map */
+bool tree_find(struct view *v, struct bytes name, struct tree *out);        /* false: none, or none that can be read in place */
+void tree_foresee(const struct tree *t, struct foreseen *of, unsigned n);
+unsigned tree_nodes(const struct tree *t, const uint8_t *page);
+bool tree_entry(const struct tree *t, const uint8_t *page, unsigned i, struct entry *out);     /* false: it looks odd */
+
 /* --- view.c ------------------------------------------------------------------------------------------------------- */
-enum cursor_at { AT_NOWHERE, AT_ENTRY, BEFORE_FIRST, BEHIND_LAST };
+enum cursor_at { AT_NOWHERE, AT_ENTRY, AT_NODE, BEFORE_FIRST, BEHIND_LAST };
 struct cursor {
     struct view *view;
     char name[STORE_NS_MAX + 1];        /* of the database */
@@ -297,6 +305,10 @@ struct cursor {
     MDB_cursor *mdb;                    /* NULL: no such namespace yet */
     uint64_t batch;                     /* of the view's, in which mdb was renewed */
     enum cursor_at at;
+    struct tree tree;                   /* of the batch tree_batch */
+    uint64_t tree_batch;
+    bool tree_there;
+    const uint8_t *page; unsigned node; /* AT_NODE: in the tree; mdb stands elsewhere */
     struct cursor *next;
 };
 struct view {

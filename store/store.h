@@ -267,6 +267,23 @@ MUST_USE enum err cursor_next(struct cursor *c, struct entry *out);
 /* The entry before; after a cursor_seek that found nothing: the last entry of the namespace. */
 MUST_USE enum err cursor_prev(struct cursor *c, struct entry *out);
 
+/* Descents of a batch made side by side, so that they wait for memory together and not one after the other (foresee.c). The
+ * keys stay where they are, with eight bytes behind each that may be read, until the batch ends. */
+struct foreseen {
+    struct bytes key;               /* set by the caller, and nothing else */
+    uint64_t batch;
+    const uint8_t *page;            /* where the descent is, at last a leaf; NULL: cursor_seek has to find it */
+    unsigned low, high;             /* among these nodes of the page is the first one that is not before the key */
+    unsigned below, above;          /* bytes that the key shares with the last one before it, the first behind it, as looked at */
+    uint8_t levels;
+    bool branch, done;
+};
+/* Pages with entries that the namespace has; 0: none, or not such as this works with. */
+uint64_t cursor_leaves(struct cursor *c);
+void cursor_foresee(struct cursor *c, struct foreseen *of, unsigned n);
+/* As cursor_seek of its key, by the cursor that foresaw it. */
+MUST_USE enum err cursor_seek_foreseen(struct cursor *c, const struct foreseen *f, struct entry *out);
+
 /* --- the ring: what the newest commits touched ------------------------------------------------------------------- */
 enum ring_mark { RING_APPEARED = 1, RING_VANISHED = 2, RING_CHANGED = 3 };
 struct ring_visit {

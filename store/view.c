@@ -292,10 +292,64 @@ MUST_USE enum err cursor_seek(struct cursor *c, struct bytes key, struct entry *
     return go(c, &k, key.len == 0 ? MDB_FIRST : MDB_SET_RANGE, BEHIND_LAST, out);
 }
 
+/* The node i of the page at hand. */
+static bool at_node(struct cursor *c, const uint8_t *page, unsigned i, struct entry *out)
+{
+    if (i >= tree_nodes(&c->tree, page) || !tree_entry(&c->tree, page, i, out))
+        return false;
+    c->page = page;
+    c->node = i;
+    c->at = AT_NODE;
+    return true;
+}
+
+static bool tree_ready(struct cursor *c)
+{
+    if (ready(c) != OK)
+        return false;
+    if (c->tree_batch != c->view->batch)
+        c->tree_there = tree_find(c->view, bytes_of(c->name, c->len), &c->tree);
+    c->tree_batch = c->view->batch;
+    return c->tree_there;
+}
+
+uint64_t cursor_leaves(struct cursor *c) { return tree_ready(c) ? c->tree.leaves : 0; }
+
+void cursor_foresee(struct cursor *c, struct foreseen *of, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        of[i].batch = c->view->batch;
+        of[i].page = NULL;
+    }
+    if (tree_ready(c))
+        tree_foresee(&c->tree, of, n);
+}
+
+MUST_USE enum err cursor_seek_foreseen(struct cursor *c, const struct foreseen *f, struct entry *out)
+{
+    bool found = f->page != NULL && f->batch == c->view->batch && at_node(c, f->page, f->low, out);
+    return found ? OK : cursor_seek(c, f->key, out);
+}
+
+/* LMDB's cursor comes to where ours is, at the edge of a page. */
+static enum err settle(struct cursor *c)
+{
+    struct entry e;
+    if (c->at != AT_NODE)
+        return OK;
+    if (!tree_entry(&c->tree, c->page, c->node, &e))
+        return ERR_STORE;
+    return cursor_seek(c, e.key, &e);
+}
+
 MUST_USE enum err cursor_next(struct cursor *c, struct entry *out)
 {
     MDB_val k;
     enum err err = ready(c);
+    if (err == OK && c->at == AT_NODE && at_node(c, c->page, c->node + 1, out))
+        return OK;
+    if (err == OK)
+        err = settle(c);
     if (err != OK || c->at == BEHIND_LAST)
         return err != OK ? err : ERR_NOTFOUND;
     return go(c, &k, c->at == AT_ENTRY ? MDB_NEXT : MDB_FIRST, BEHIND_LAST, out);
@@ -305,6 +359,10 @@ MUST_USE enum err cursor_prev(struct cursor *c, struct entry *out)
 {
     MDB_val k;
     enum err err = ready(c);
+    if (err == OK && c->at == AT_NODE && c->node > 0 && at_node(c, c->page, c->node - 1, out))
+        return OK;
+    if (err == OK)
+        err = settle(c);
     if (err != OK || c->at == BEFORE_FIRST)
         return err != OK ? err : ERR_NOTFOUND;
     return go(c, &k, c->at == AT_ENTRY ? MDB_PREV : MDB_LAST, BEFORE_FIRST, out);

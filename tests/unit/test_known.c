@@ -1,4 +1,5 @@
 /* The filter of known names: what it says by itself, what it leaves to the look-up, and what is kept of names that are not there. */
+#include "dnsfront/answer_parts.h"
 #include "dnsfront/known.h"
 #include "tests/unit/cache_bed.h"
 
@@ -162,11 +163,58 @@ static void proofs_of_absent_names(void **state)
     front_close(&f);
 }
 
+/* Which queries of a batch have their descent made together with the others': those that will take one. */
+static void descents_foreseen(void **state)
+{
+    enum { BATCH = 4 };
+    static const struct { const char *why, *names[BATCH]; bool dnssec_ok; const char *foreseen; } rows[] = {
+        { "all of them are there",                       { "a.k.", "b.k.", "c.k.", "d.k." },  false, "yyyy" },
+        { "two have been answered before",               { "a.k.", "e.k.", "b.k.", "f.k." },  false, "nyny" },
+        { "with DO they are other answers",              { "a.k.", "e.k.", "b.k.", "f.k." },  true,  "yyyy" },
+        { "two are not there",                           { "x.k.", "ns.k.", "y.k.", "g.k." }, false, "nyny" },
+        { "with DO that takes a proof, as was not known", { "x.k.", "v.k.", "y.k.", "w.k." },  true,  "nnnn" },
+        { "now it is",                                   { "t.k.", "v.k.", "y.k.", "w.k." },  true,  "yyyy" },
+        { "but not without DO",                          { "t.k.", "v.k.", "y.k.", "w.k." },  false, "nnnn" },
+    };
+    struct answerer *a;
+    struct front f;
+    (void)state;
+    front_open(&f, 4 << 20);
+    a = f.bed.answerer;
+    a->foresee_leaves = 0;
+    bed_load(&f.bed, "k.", "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ RRSIG SOA 13 1 300 20300101000000 20200101000000 1 k. AAAA\n"
+                           "@ NS ns\n@ NSEC ns NS SOA RRSIG NSEC\nns A 192.0.2.1\nns NSEC @ A RRSIG NSEC\na A 192.0.2.4\n"
+                           "b A 192.0.2.4\nc A 192.0.2.4\nd A 192.0.2.4\ne A 192.0.2.4\nf A 192.0.2.4\ng A 192.0.2.4\n");
+    assert_int_equal(fill_now(&f), OK);
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        static uint8_t buf[BATCH][512], out[ANSWER_UDP_MAX];
+        struct answer_from from = { .proto = ANSWER_UDP, .max = sizeof out };
+        struct bytes queries[BATCH];
+        for (unsigned k = 0; k < BATCH; k++) {
+            struct name name;
+            bed_name(rows[i].names[k], &name);
+            struct ask q = { .qname = name_bytes(&name), .qtype = TYPE_A, .qclass = CLASS_IN,
+                             .udp_size = rows[i].dnssec_ok ? 1232 : 0, .dnssec_ok = rows[i].dnssec_ok };
+            queries[k] = bytes_of(buf[k], ask_write(&q, buf[k], sizeof buf[k]));
+        }
+        assert_int_equal(view_begin(f.bed.view), OK);
+        answer_prepare(a, queries, BATCH);
+        for (unsigned k = 0; k < BATCH; k++) {
+            if ((a->prepared[k].foretold != NULL) != (rows[i].foreseen[k] == 'y'))
+                fail_msg("%s: %s", rows[i].why, rows[i].names[k]);
+            assert_true(answer(a, queries[k], &from, out, sizeof out) > 0);
+        }
+        view_end(f.bed.view);
+    }
+    front_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_names), cmocka_unit_test(known_names_grow), cmocka_unit_test(absent_names),
         cmocka_unit_test(proofs_of_absent_names),
+        cmocka_unit_test(descents_foreseen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
