@@ -2,10 +2,12 @@
 changes beside BIND, Knot and NSD (secondaries.py). `bench` is bench/run's own module, for its tables and clocks."""
 import collections
 import contextlib
+import pathlib
 import re
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -14,13 +16,16 @@ import secondaries
 
 MAP = "128M"
 PAUSE_US = 3000
-SHAPES = {      # name: relays, edges below each, edges at the core; where the readers are
-    "1 edge": (0, 0, 1),
-    "1 edge behind a relay": (1, 1, 0),
-    "10 edges, flat": (0, 0, 10),
-    "10 edges, 2 relays with 4 each": (2, 4, 0),
-    "100 edges, flat": (0, 0, 100),
-    "100 edges, 20 relays with 4 each": (20, 4, 0),
+MEMORY = "/dev/shm"
+SHAPES = {      # name: relays, edges below each, edges at the core; are the edges' stores in memory?
+    "1 edge": (0, 0, 1, False),
+    "1 edge behind a relay": (1, 1, 0, False),
+    "10 edges, flat": (0, 0, 10, False),
+    "10 edges, 2 relays with 4 each": (2, 4, 0, False),
+    "100 edges, flat": (0, 0, 100, False),
+    "100 edges, 20 relays with 4 each": (20, 4, 0, False),
+    "100 edges, flat; theirs in memory": (0, 0, 100, True),
+    "100 edges, 20 relays with 4 each; theirs in memory": (20, 4, 0, True),
 }
 MOVED = {way: re.compile(rf"bytes_{way}:(\d+)") for way in ("received", "sent")}
 OWNER = re.compile(r"pid=(\d+),")
@@ -42,15 +47,23 @@ class Edge(laboratory.Edge):
 
 
 class Fleet:
-    """A core with its API, relays and edges, all caught up."""
+    """A core with its API, relays and edges, all caught up. in_memory: those of the edges and relays are on no disk, which a hundred of
+    them would share otherwise; the core's is."""
 
-    def __init__(self, folder, relays, below, flat, map_size=MAP):
+    def __init__(self, folder, relays, below, flat, in_memory=False, map_size=MAP):
         self.lab = laboratory.Lab(folder)
+        self.memory = pathlib.Path(tempfile.mkdtemp(prefix="azoth-bench-", dir=MEMORY)) if in_memory else None
         self.core = Core(self.lab, {}, api=True, map_size="4G")
-        self.relays = [Edge(self.lab, f"relay-{i}", self.core, relay=True, map_size=map_size) for i in range(relays)]
-        self.leaves = [Edge(self.lab, f"edge-{i}-{k}", relay, map_size=map_size) for i, relay in enumerate(self.relays) for k in range(below)]
-        self.leaves += [Edge(self.lab, f"edge-{i}", self.core, map_size=map_size) for i in range(flat)]
+        self.relays = [self.edge(f"relay-{i}", self.core, relay=True, map_size=map_size) for i in range(relays)]
+        self.leaves = [self.edge(f"edge-{i}-{k}", relay, map_size=map_size) for i, relay in enumerate(self.relays) for k in range(below)]
+        self.leaves += [self.edge(f"edge-{i}", self.core, map_size=map_size) for i in range(flat)]
         self.nodes = self.relays + self.leaves
+
+    def edge(self, name, upstream, **more):
+        if self.memory:
+            (self.memory / name).mkdir()
+            (self.lab.folder / name).symlink_to(self.memory / name)
+        return Edge(self.lab, name, upstream, **more)
 
     def __enter__(self):
         try:
@@ -73,6 +86,8 @@ class Fleet:
                 with contextlib.suppress(AssertionError):
                     daemon.kill()
         shutil.rmtree(self.lab.folder, ignore_errors=True)
+        if self.memory:
+            shutil.rmtree(self.memory, ignore_errors=True)
 
     def put(self, ns, key, value):
         request = urllib.request.Request(f"http://{laboratory.HOST}:{self.core.ports['api']}/v1/kv/{ns}/{key}", data=value, method="PUT",
@@ -152,12 +167,13 @@ FLOOD_HEAD = ["fleet", "changes/s", "for", "arrived", "last one behind by", "ans
 def fleets(bench, quick, folder):
     latency, idle, floods, medians = [], [], [], {}
     changes = {1: 100, 2: 100, 10: 60, 100: 25} if quick else {1: 1000, 2: 1000, 10: 400, 100: 200}
-    for name, (relays, below, flat) in SHAPES.items():
-        with Fleet(folder / "fleet", relays, below, flat) as fleet:
+    for name, shape in SHAPES.items():
+        with Fleet(folder / "fleet", *shape) as fleet:
             row, medians[name] = latency_row(bench, name, fleet, changes[len(fleet.nodes)])
             latency.append(row)
-            if len(fleet.nodes) == 100:
+            if len(fleet.nodes) == 100 and not fleet.memory:
                 idle.append([name, *(f"{v:.0f}" for v in idle_figures(bench, fleet))])
+            if len(fleet.nodes) == 100:
                 floods.append(flood_row(bench, name, fleet, 1000, 10 if quick else 60, 10, 60))
     seconds = 10 if quick else 30
     for name, rate, ops, connections in (("1 relay with 2 edges, 20 changes a request", 20000, 20, 60), ("the same, as many as go", 0, 20, 60),
@@ -171,7 +187,8 @@ def section(bench, quick, folder):
     latency, idle, floods, medians = fleets(bench, quick, folder)
     text = ["## Propagation: from the change to the readers\n\n**One change at a time**: PUT over the core's API, synced to disk there; a reader"
             " (libazoth) of every edge's store looks for it.\nMilliseconds from sending the request, p50 / p99 / max: until it was answered; until an edge"
-            " shows it (over all edges, relays\nthat have edges below not counted); until the last edge does.\n",
+            " shows it (over all edges, relays\nthat have edges below not counted); until the last edge does. Theirs in memory: the stores of edges and"
+            " relays are on a RAM disk, as if each had a disk\nof its own; else all are on the one disk that the core flushes to as well.\n",
             bench.table(["fleet", "changes", "answered ms", "seen at an edge ms", "seen at all ms"], latency),
             "\nTargets: 1 edge p50 under 1.2 ms, p99 under 3 ms; the last of 100 edges p50 under 20 ms, p99 under 50 ms.\n"]
     text += ["\n**Many changes**, written in turn to 50,000 keys with values of 40 bytes, every node a process of this machine; latencies p50 / p99 / max;"

@@ -23,7 +23,7 @@
 
 #define GIVE_UP_US 20000000u
 #define ANSWER_WAIT_MS 100
-#define ASK_EVERY_US 100
+#define ASK_EVERY_US 50
 #define RESEND_US 1000000u
 
 void die(const char *what, const char *why)
