@@ -84,13 +84,22 @@ static bool descends(const struct answerer *a, const struct prepared *p, const s
     return !p->key.there && (names == NULL || (p->key.dnssec_ok && a->denies) || known_may(names, p->key.hash, KNOWN_NAME));
 }
 
+/* Are these trees so large that it pays? They are as they were while the data is. */
+static bool foresees(struct answerer *a)
+{
+    uint64_t version = view_version(a->look.view);
+    if (a->leaves_version != version) {
+        a->leaves_version = version;
+        a->foresees = cursor_leaves(a->look.cursor) >= a->foresee_leaves;
+    }
+    return a->foresees;
+}
+
 /* The descents of those prepared, as far as it can be told that there will be one. */
 static void foresee(struct answerer *a)
 {
     unsigned n = 0;
     uint64_t round;
-    if (a->prepared_n < FORESEE_MIN || cursor_leaves(a->look.cursor) < a->foresee_leaves)
-        return;
     watch_follow(&a->look.watch, a->look.view);
     const struct known *names = find_names(&a->look, &round);
     for (unsigned i = 0; i < a->prepared_n; i++) {
@@ -109,8 +118,8 @@ void answer_prepare(struct answerer *a, const struct bytes *queries, unsigned n)
     a->prepared_n = a->prepared_at = 0;
     if (a->cache == NULL || n == 0)
         return;
-    bool keeps = cache_keeps(a->cache);
-    for (unsigned i = 0; i < n && i < ANSWER_BATCH; i++) {
+    bool keeps = cache_keeps(a->cache), ahead = n >= FORESEE_MIN && foresees(a);
+    for (unsigned i = 0; i < n && i < ANSWER_BATCH && (keeps || ahead); i++) {
         struct cache_key *k = &a->prepared[a->prepared_n].key;
         struct bytes qname;
         uint16_t type;
@@ -126,7 +135,8 @@ void answer_prepare(struct answerer *a, const struct bytes *queries, unsigned n)
     }
     for (unsigned i = 0; i < a->prepared_n && keeps; i++)
         cache_prefetch_entry(a->cache, &a->prepared[i].key);
-    foresee(a);
+    if (ahead)
+        foresee(a);
 }
 
 /* NULL: it was not prepared. */

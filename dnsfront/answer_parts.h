@@ -30,6 +30,8 @@ struct answerer {
     bool denies;                                /* the last name that was not there, asked for with DO, took a proof */
     struct prepared prepared[ANSWER_BATCH];
     uint64_t foresee_leaves;                    /* a tree of fewer is not worth it */
+    uint64_t leaves_version;                    /* of the view in which they were counted; 0: none yet */
+    bool foresees;
     const struct foretold *asked;               /* the question at hand; NULL: nothing was made ready */
     struct foreseen foreseen[ANSWER_BATCH];     /* where the look-ups end */
     struct foretold foretold[ANSWER_BATCH];     /* one of each */
