@@ -2,6 +2,7 @@
 changes beside BIND, Knot and NSD (secondaries.py). `bench` is bench/run's own module, for its tables and clocks."""
 import collections
 import contextlib
+import json
 import pathlib
 import re
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import time
 import urllib.request
 
+import builder
 import lab as laboratory
 import secondaries
 
@@ -89,10 +91,21 @@ class Fleet:
         if self.memory:
             shutil.rmtree(self.memory, ignore_errors=True)
 
-    def put(self, ns, key, value):
-        request = urllib.request.Request(f"http://{laboratory.HOST}:{self.core.ports['api']}/v1/kv/{ns}/{key}", data=value, method="PUT",
+    def ask(self, method, path, body=None):
+        """Headers and body of the core's answer."""
+        request = urllib.request.Request(f"http://{laboratory.HOST}:{self.core.ports['api']}{path}", data=body, method=method,
                                          headers={"X-API-Key": laboratory.API_KEY})
-        urllib.request.urlopen(request, timeout=20).read()
+        with urllib.request.urlopen(request, timeout=300) as reply:
+            return reply.headers, reply.read()
+
+    def put(self, ns, key, value):
+        return self.ask("PUT", f"/v1/kv/{ns}/{key}", value)[0]["X-Azoth-Seq"]
+
+    def wait_for_all(self):
+        """Until every node has told that it has all that is written now."""
+        seq = self.put("bench", "last", b"1")
+        if not json.loads(self.ask("GET", f"/v1/changes/{seq}?wait=60s&quorum=100%25")[1])["done"]:
+            raise RuntimeError(f"not every node has seq {seq}")
 
     def run(self, bench, mode, *args):
         done = subprocess.run([bench.BUILD / "bench/bench-propagation", mode, str(self.core.ports["api"]), laboratory.API_KEY,
@@ -164,6 +177,38 @@ FLOOD_HEAD = ["fleet", "changes/s", "for", "arrived", "last one behind by", "ans
               "bytes"]
 
 
+def zone_row(bench, name, fleet, changes):
+    """RRsets of a zone of 50,000 names changed through the API, as many as go, until every node has told that it has them."""
+    hosts = 50000
+    fleet.ask("POST", "/v1/zones", json.dumps({"name": builder.ZONE, "nameservers": ["ns1." + builder.ZONE]}).encode())
+    fleet.ask("POST", f"/v1/zones/{builder.ZONE}/import?force=1", builder.zone_text(hosts).encode())
+    fleet.wait_for_all()
+    time.sleep(6)                                   # what that wrote is on the disk
+    before, since = fleet.cpu_ns(bench), time.monotonic()
+    done = subprocess.run([bench.BUILD / "bench/bench-changes", "native", str(fleet.core.ports["api"]), laboratory.API_KEY, builder.ZONE,
+                           str(hosts), str(changes), "10", "40"], capture_output=True, text=True)
+    found, answered = builder.DONE.match(done.stdout), time.monotonic()
+    if not found or found.group(3) != "0":
+        raise RuntimeError(f"bench-changes: {done.stdout} {done.stderr.strip()}")
+    fleet.wait_for_all()
+    took = time.monotonic() - since
+    cpu = [(now - was) / 1000 / changes for was, now in zip(before, fleet.cpu_ns(bench))]
+    return [name, f"**{changes / took:,.0f}**", f"{took:.0f} s", f"{(time.monotonic() - answered) * 1000:.0f} ms",
+            " / ".join(f"{int(us) / 1000:.0f}" for us in found.groups()[3:]), f"{cpu[0]:.1f}",
+            f"{cpu[1] / len(fleet.relays):.1f}" if fleet.relays else "", f"{cpu[2] / len(fleet.leaves):.1f}"]
+
+
+def zones(bench, quick, folder):
+    rows = []
+    for name in ("100 edges, flat", "100 edges, 20 relays with 4 each"):
+        with Fleet(folder / "fleet", *SHAPES[name]) as fleet:
+            rows.append(zone_row(bench, name, fleet, 10000 if quick else 100000))
+    return ("\n**RRsets of a zone** of 50,000 names changed through the API, as many as go: 10 in a request, 40 requests at once; until every node has told"
+            " that it has them all\n\n"
+            + bench.table(["fleet", "changes/s", "for", "last one behind by", "answered ms", "core us", "relay us", "edge us"], rows)
+            + "\n\nTarget: 1,000 changes/s for 60 s to 100 edges.\n")
+
+
 def fleets(bench, quick, folder):
     latency, idle, floods, medians = [], [], [], {}
     changes = {1: 100, 2: 100, 10: 60, 100: 25} if quick else {1: 1000, 2: 1000, 10: 400, 100: 200}
@@ -194,7 +239,8 @@ def section(bench, quick, folder):
     text += ["\n**Many changes**, written in turn to 50,000 keys with values of 40 bytes, every node a process of this machine; latencies p50 / p99 / max;"
              " CPU us per change of the\ncore, of each relay and each edge; bytes per change that each edge received.\n",
              bench.table(FLOOD_HEAD, floods),
-             "\nTargets: 1,000 changes/s for 60 s to 100 edges; 20,000/s through a relay and out of two edges, none lost.\n"]
+             "\nTargets: 1,000 changes/s for 60 s to 100 edges; 20,000/s through a relay and out of two edges, none lost.\n",
+             zones(bench, quick, folder)]
     text += ["\n**Without changes**, per second: bytes that an edge received (heartbeats) and sent (receipts), CPU us of the core, of an edge\n",
              bench.table(["fleet", "bytes received", "bytes sent", "core us", "edge us"], idle)]
     text += ["\n" + secondaries.section(bench, quick, folder, medians["1 edge"] / 1000)]
