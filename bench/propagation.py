@@ -6,7 +6,6 @@ import json
 import pathlib
 import re
 import shutil
-import statistics
 import subprocess
 import tempfile
 import time
