@@ -1,4 +1,4 @@
-/* What a core tells its subscribers, and what it answers them, over real sockets. */
+/* What a core tells its subscribers (replicator/publisher_tell.c), and what it answers them (publisher.c), over real sockets. */
 #include "tests/unit/publisher_bed.h"
 
 #include <malloc.h>
@@ -280,22 +280,28 @@ static void few_hear_it_from_who_commits(void **state)
     bed_close(&b);
 }
 
+/* More subscribers than who commits sends to itself. */
+enum { MORE = 7 };
+static void more_open(struct bed *b, struct link **more)
+{
+    struct bytes msg;
+    for (unsigned i = 0; i < MORE; i++)
+        assert_int_equal(link_open(&more[i], LINK_SUB, b->publish, &b->fault), OK);
+    for (unsigned i = 0; i < MORE; i++)
+        assert_true(receive(b, more[i], &msg, 10000));          /* a heartbeat: connected */
+}
+
 /* Who commits does not send to hundreds: the loop does, all of it, in the order of the log, also what comes meanwhile. */
 static void many_hear_it_from_the_loop(void **state)
 {
-    enum { MORE = 7 };
     struct bed b;
     struct link *more[MORE];
-    struct bytes msg;
     size_t record;
     (void)state;
     bed_open(&b);
     put(&b, 1);
     heard(&b, 5000, &record);
-    for (unsigned i = 0; i < MORE; i++)
-        assert_int_equal(link_open(&more[i], LINK_SUB, b.publish, &b.fault), OK);
-    for (unsigned i = 0; i < MORE; i++)
-        assert_true(receive(&b, more[i], &msg, 10000));         /* a heartbeat: connected */
+    more_open(&b, more);
     b.list.left = 0;
     put(&b, 2);
     put(&b, 3);
@@ -332,21 +338,17 @@ static void heard_together(struct bed *b, size_t n, uint64_t *seq)
 /* What waits for the loop is one message to each subscriber, and counted as what it is. */
 static void what_waits_goes_out_together(void **state)
 {
-    enum { MORE = 7, PUTS = 5 };
+    enum { PUTS = 5 };
     static const char sent[] = "azoth_publish_announcements_total{result=\"sent\"}";
     struct bed b;
     struct link *more[MORE];
-    struct bytes msg;
     size_t record;
     uint64_t seq[PUTS];
     (void)state;
     bed_open(&b);
     put(&b, 1);
     heard(&b, 5000, &record);
-    for (unsigned i = 0; i < MORE; i++)
-        assert_int_equal(link_open(&more[i], LINK_SUB, b.publish, &b.fault), OK);
-    for (unsigned i = 0; i < MORE; i++)
-        assert_true(receive(&b, more[i], &msg, 10000));
+    more_open(&b, more);
     double before = metric(&b, sent);
     for (unsigned i = 0; i < PUTS; i++)
         put(&b, 2 + i);
