@@ -174,7 +174,7 @@ static bool cond_read(struct api_call *c, const char *version, const char *absen
     return true;
 }
 
-struct query { struct bytes prefix, after, limit, json, if_version, if_absent; };
+struct query { struct bytes prefix, after, limit, json, if_version, if_absent, wait, timeout; };
 
 static enum api_next write_entry(struct api_call *c, const struct api_request *r, const struct query *q)
 {
@@ -186,7 +186,9 @@ static enum api_next write_entry(struct api_call *c, const struct api_request *r
     if (op == NULL || cond == NULL)
         return api_refuse(c, 500, "%s", err_text(ERR_NOMEM));
     if (q->prefix.ptr != NULL || q->after.ptr != NULL || q->limit.ptr != NULL || q->json.ptr != NULL)
-        return api_refuse(c, 400, "a write takes if_version and if_absent only");
+        return api_refuse(c, 400, "a write takes if_version, if_absent, wait and timeout only");
+    if (!api_wait_read(c, q->wait, q->timeout))
+        return API_REPLY;
     *op = (struct op){ put ? OP_PUT : OP_DEL, c->ns, c->key, put ? r->body : bytes_of(NULL, 0) };
     if (!api_check_op(c, op, 0) || !cond_read(c, version, absent, cond))
         return API_REPLY;
@@ -204,6 +206,8 @@ static enum api_next read_entries(struct api_call *c, const struct query *q)
         return API_REPLY;
     if (q->if_version.ptr != NULL || q->if_absent.ptr != NULL)
         return api_refuse(c, 400, "a read has no conditions");
+    if (q->wait.ptr != NULL || q->timeout.ptr != NULL)
+        return api_refuse(c, 400, "wait and timeout are for writes");
     if (c->list ? q->json.ptr != NULL : q->prefix.ptr != NULL || q->after.ptr != NULL || q->limit.ptr != NULL)
         return api_refuse(c, 400, c->list ? "a list is JSON always" : "prefix, after and limit are for lists");
     if (!api_flag_read(q->json, &c->as_json))
@@ -231,17 +235,16 @@ static enum api_next route_kv(struct api_call *c, const struct api_request *r, c
     struct query q = { .prefix = { 0 } };
     const struct api_param params[] = {
         { "prefix", &q.prefix }, { "after", &q.after }, { "limit", &q.limit }, { "json", &q.json },
-        { "if_version", &q.if_version }, { "if_absent", &q.if_absent },
+        { "if_version", &q.if_version }, { "if_absent", &q.if_absent }, { "wait", &q.wait }, { "timeout", &q.timeout },
     };
-    if (!api_query_read(c, r->query, params, sizeof params / sizeof params[0]))
+    enum { ALL = sizeof params / sizeof params[0], WAITING = 2 };       /* the last of them, which POST takes */
+    bool many = *rest == '\0';
+    if (many && r->method != API_POST)
+        return api_not_allowed(c, "POST");
+    if (!api_query_read(c, r->query, many ? &params[ALL - WAITING] : params, many ? WAITING : ALL))
         return API_REPLY;
-    if (*rest == '\0') {
-        if (r->method != API_POST)
-            return api_not_allowed(c, "POST");
-        if (r->query != NULL && r->query[0] != '\0')
-            return api_refuse(c, 400, "this path takes no parameters");
-        return api_ops_read(c, r->body);
-    }
+    if (many)
+        return api_wait_read(c, q.wait, q.timeout) ? api_ops_read(c, r->body) : API_REPLY;
     const char *ns = rest + 1, *slash = strchr(ns, '/');
     enum err err = percent_read(c, ns, slash != NULL ? (size_t)(slash - ns) : strlen(ns), false, &c->ns);
     if (err == OK && slash != NULL)

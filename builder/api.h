@@ -2,21 +2,22 @@
  *
  *     api_begin ─► API_REPLY ──────────────────────────────────────► reply
  *               ─► API_READ ──► api_read (a view) ─────────────────► reply
- *               ─► API_WRITE ─► kv_writer_put ... told ─► api_written ─► reply
+ *               ─► API_WRITE ─► kv_writer_put ... told ─► api_written ─► reply (?wait=: when the fleet has it)
  *               ─► API_FLEET ─► api_fleet ─────────────────────────► reply
  *               ─► API_CHANGES ─► api_changes, again and again ────► reply
- *               ─► API_ORDER ─► core_cluster.h ... told ─► api_ordered ─► reply
+ *               ─► API_ORDER ─► core_cluster.h ... told ─► api_ordered ─► reply (the same)
  *               ─► API_WORK ──► c->work, in a reading thread ──────► reply, or API_CHANGE
- *               ─► API_CHANGE ► changer_put ... told ─► c->finish ─► reply (?wait=: when the fleet has it), or API_WORK
+ *               ─► API_CHANGE ► changer_put ... told ─► c->finish ─► reply (the same), or API_WORK
  *
  *     GET    /v1/kv/NS                    list: ?prefix= &after= &limit=
  *     GET    /v1/kv/NS/KEY                the value's bytes; ?json=1: an object
  *     PUT    /v1/kv/NS/KEY                body: the value; ?if_version=EPOCH.SEQ, ?if_absent=1, or as headers
- *     DELETE /v1/kv/NS/KEY                ?if_version=
+ *     DELETE /v1/kv/NS/KEY                ?if_version=, or as a header
  *     POST   /v1/kv                       {"ops": [{"op": "put", "ns": ..., "key": ..., "value": ...}, ...]}
  *     GET    /v1/fleet                    every listed node
  *     GET    /v1/changes/SEQ              who has it: ?wait=5s &quorum=100 &all=1 &epoch=E
  *     POST   /v1/cluster/raise-epoch, /v1/cluster/rotate-key
+ *     all but rotate-key                  ?wait=SHARE &timeout=T: a write is answered when the fleet has it
  *     /v1/zones, /v1/tsig                 doc/openapi.yaml has all of it
  *
  * Keys in paths and queries are percent-encoded bytes, and in a query + is a space. In JSON, key64 and value64 hold
@@ -89,8 +90,7 @@ struct api_call {
     enum api_order order;               /* API_ORDER */
     struct change *change;              /* API_CHANGE: in the arena; released with the call */
     api_finish_fn *finish;              /* it is told; in the loop thread */
-    bool told;                          /* it was; the shell's */
-    bool wait;                          /* then until the fleet has it, as changes says (its epoch and seq are the change's) */
+    bool wait;                          /* of a write: answered when the fleet has it, as changes says (with the reply's version) */
     api_work_fn *work;                  /* API_WORK */
     bool brief;                         /* API_WORK: a look at a row or two, done at once in the loop; cleared by it */
     bool slow;                          /* whole zones: in the other thread, so that short work does not wait for it */
@@ -109,10 +109,10 @@ void api_read(struct api_call *c, struct view *v);
 /* c->txn.result is there. */
 void api_written(struct api_call *c);
 void api_fleet(struct api_call *c, const struct fleet *f, uint64_t now_us);
-/* false: it is not done, and the reply is to be asked for later. last: there is a reply in any case. Behind a change: what
+/* false: it is not done, and the reply is to be asked for later. last: there is a reply in any case. Behind a write: what
  * is told of the fleet joins the members of its reply. */
 bool api_changes(struct api_call *c, const struct fleet *f, uint64_t now_us, bool last);
-/* c->change was told. true: c->changes waits for it. */
+/* The reply is there. true: it is that of a write which waits for the fleet, as c->changes says now. */
 bool api_will_wait(struct api_call *c);
 /* The order is done, or not: epoch and seq as core_cluster.h tells them; key_id: of the new cluster key. */
 struct api_ordered { enum err err; const char *why; uint64_t epoch, seq, key_id; };

@@ -8,23 +8,6 @@
 
 struct asked { struct bytes dry_run, force, if_serial, wait, timeout; };
 
-static bool read_wait(struct api_call *c, const struct asked *q)
-{
-    struct api_changes *w = &c->changes;
-    w->wait_ms = API_WAIT_DEFAULT_MS;
-    c->wait = q->wait.ptr != NULL;
-    if (!c->wait && q->timeout.ptr != NULL)
-        (void)api_refuse(c, 400, "timeout goes with wait");
-    else if (!api_quorum_read(q->wait, &w->quorum))
-        (void)api_refuse(c, 400, "wait is a share of the nodes from 0 to 100 per cent, such as 100%%");
-    else if (q->timeout.ptr != NULL
-             && (text_duration(api_text(q->timeout), &w->wait_ms) != OK || w->wait_ms > API_WAIT_MAX_MS))
-        (void)api_refuse(c, 400, "timeout is a time up to %d s, such as 5s or 500ms", API_WAIT_MAX_MS / 1000);
-    else
-        return true;
-    return false;
-}
-
 static bool read_conditions(struct api_call *c, const struct asked *q)
 {
     struct change *change = c->change;
@@ -36,10 +19,11 @@ static bool read_conditions(struct api_call *c, const struct asked *q)
         (void)api_refuse(c, 400, "force is 1 or 0");
     else if (change->has_if_serial && text_number(api_text(q->if_serial), UINT32_MAX, &serial) != OK)
         (void)api_refuse(c, 400, "if_serial is the serial of the zone's SOA");
-    else {
+    else if (api_wait_read(c, q->wait, q->timeout)) {
         change->if_serial = (uint32_t)serial;
         change->want_difference = change->dry_run;
-        return read_wait(c, q);
+        c->wait = c->wait && !change->dry_run;
+        return true;
     }
     return false;
 }

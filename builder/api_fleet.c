@@ -19,8 +19,8 @@ enum api_next api_route_fleet(struct api_call *c, const struct api_request *r, c
     return api_query_read(c, r->query, NULL, 0) ? API_FLEET : API_REPLY;
 }
 
-/* "100" or "100%": the latter is written 100%25 in a query. */
-bool api_quorum_read(struct bytes text, unsigned *out)
+/* "100" or "100%": the latter is written 100%25 in a query. Not given: 100. */
+static bool quorum_read(struct bytes text, unsigned *out)
 {
     char digits[8];
     uint64_t n = QUORUM_ALL;
@@ -35,6 +35,22 @@ bool api_quorum_read(struct bytes text, unsigned *out)
     }
     *out = (unsigned)n;
     return true;
+}
+
+bool api_wait_read(struct api_call *c, struct bytes wait, struct bytes timeout)
+{
+    struct api_changes *q = &c->changes;
+    q->wait_ms = API_WAIT_DEFAULT_MS;
+    c->wait = wait.ptr != NULL;
+    if (!c->wait && timeout.ptr != NULL)
+        (void)api_refuse(c, 400, "timeout goes with wait");
+    else if (!quorum_read(wait, &q->quorum))
+        (void)api_refuse(c, 400, "wait is a share of the nodes from 0 to 100 per cent, such as 100%%");
+    else if (timeout.ptr != NULL && (text_duration(api_text(timeout), &q->wait_ms) != OK || q->wait_ms > API_WAIT_MAX_MS))
+        (void)api_refuse(c, 400, "timeout is a time up to %d s, such as 5s or 500ms", API_WAIT_MAX_MS / 1000);
+    else
+        return true;
+    return false;
 }
 
 enum api_next api_route_changes(struct api_call *c, const struct api_request *r, const char *rest)
@@ -54,7 +70,7 @@ enum api_next api_route_changes(struct api_call *c, const struct api_request *r,
         return api_refuse(c, 400, "epoch is a number from 1 on");
     if (wait.ptr != NULL && (text_duration(api_text(wait), &q->wait_ms) != OK || q->wait_ms > API_WAIT_MAX_MS))
         return api_refuse(c, 400, "wait is a time up to %d s, such as 5s or 500ms", API_WAIT_MAX_MS / 1000);
-    if (!api_quorum_read(quorum, &q->quorum))
+    if (!quorum_read(quorum, &q->quorum))
         return api_refuse(c, 400, "quorum is a share from 0 to 100 per cent");
     if (!api_flag_read(all, &q->all))
         return api_refuse(c, 400, "all is 1 or 0");
@@ -63,12 +79,14 @@ enum api_next api_route_changes(struct api_call *c, const struct api_request *r,
 
 enum api_next api_route_cluster(struct api_call *c, const struct api_request *r, const char *rest)
 {
+    struct bytes wait = { 0 }, timeout = { 0 };
+    const struct api_param params[] = { { "wait", &wait }, { "timeout", &timeout } };
     bool raise = strcmp(rest, "/raise-epoch") == 0;
     if (!raise && strcmp(rest, "/rotate-key") != 0)
         return api_refuse(c, 404, "no such path");
     if (r->method != API_POST)
         return api_not_allowed(c, "POST");
-    if (!api_query_read(c, r->query, NULL, 0))
+    if (!api_query_read(c, r->query, params, raise ? 2 : 0) || !api_wait_read(c, wait, timeout))
         return API_REPLY;
     if (r->body.len > 0)
         return api_refuse(c, 400, "this path takes no body");
@@ -186,7 +204,7 @@ bool api_changes(struct api_call *c, const struct fleet *f, uint64_t now_us, boo
     if (!done && !last)
         return false;
     stat_page_init(&page);
-    if (c->change != NULL)
+    if (c->wait)
         stat_print(&page, "%.*s,", (int)c->reply.body.len - 1, (const char *)c->reply.body.ptr);    /* api_will_wait has looked at it */
     else
         stat_print(&page, "{\"epoch\":%" PRIu64 ",\"seq\":%" PRIu64 ",", q->epoch, q->seq);
@@ -202,13 +220,11 @@ bool api_changes(struct api_call *c, const struct fleet *f, uint64_t now_us, boo
 
 bool api_will_wait(struct api_call *c)
 {
-    const struct change_result *r = &c->change->result;
-    const struct api_reply *reply = &c->reply;
-    if (!c->wait || r->end != CHANGE_DONE || c->change->dry_run || reply->status >= 300 || reply->body.len < 3
-        || reply->body.ptr[reply->body.len - 1] != '}')
+    const struct api_reply *r = &c->reply;
+    if (!c->wait || !r->versioned || r->status >= 300 || r->body.len < 3 || r->body.ptr[r->body.len - 1] != '}')
         return false;
-    c->changes.epoch = r->epoch;
-    c->changes.seq = r->seq;
+    c->changes.epoch = r->version.epoch;
+    c->changes.seq = r->version.seq;
     return true;
 }
 
@@ -226,6 +242,8 @@ void api_ordered(struct api_call *c, const struct api_ordered *o)
     if (o->err != OK)
         return;
     (void)snprintf(id, sizeof id, "%016" PRIx64, o->key_id);
+    c->reply.versioned = c->order == API_RAISE_EPOCH;
+    c->reply.version = (struct kv_version){ o->epoch, o->seq };
     (void)api_object(c, 200, c->order == API_ROTATE_KEY
                      ? json_pack("{s:s}", "key_id", id)
                      : json_pack("{s:I,s:I}", "epoch", (json_int_t)o->epoch, "seq", (json_int_t)o->seq));

@@ -269,7 +269,6 @@ static enum api_next rollback_finish(struct api_call *c)
     change_release(c->change);
     c->change->result = (struct change_result){ .end = CHANGE_DONE };
     difference_init(&c->change->result.difference);
-    c->told = false;
     return API_WORK;
 }
 

@@ -172,14 +172,13 @@ static void take_done(struct asked *q)
     switch (q->kind) {
     case API_ORDER:
         take_order(q);
-        api_http_reply(q);
+        go_on(q, API_REPLY);
         break;
     case API_WRITE:
         api_written(&q->call);
-        api_http_reply(q);
+        go_on(q, API_REPLY);
         break;
     case API_CHANGE:
-        q->call.told = true;
         go_on(q, q->call.finish(&q->call));
         break;
     default:
@@ -300,7 +299,7 @@ static void go_on(struct asked *q, enum api_next next)
     struct api_http *a = q->api;
     switch (q->kind = next) {
     case API_REPLY:
-        if (!q->call.told || !api_will_wait(&q->call) || api_waits_park(a, q))
+        if (!api_will_wait(&q->call) || api_waits_park(a, q))
             api_http_reply(q);
         return;
     case API_READ:

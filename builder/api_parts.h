@@ -26,7 +26,8 @@ bool api_query_read(struct api_call *c, const char *query, const struct api_para
 bool api_flag_read(struct bytes text, bool *out);
 enum api_next api_not_allowed(struct api_call *c, const char *allow);
 
-bool api_quorum_read(struct bytes text, unsigned *out);                 /* a share in per cent; not given: 100 */
+/* ?wait=SHARE &timeout=TIME of a write, into c->wait and c->changes. false: the reply says why. */
+bool api_wait_read(struct api_call *c, struct bytes wait, struct bytes timeout);
 const char *api_text(struct bytes b);       /* of api_query_read and api_path_read, which end it with a 0; NULL: not given */
 /* One step of a path: rest is at a slash; what stands up to the next one is decoded into *out, and rest moves there.
  * false: the reply says why. */

@@ -71,7 +71,7 @@ bool api_waits_park(struct api_http *a, struct asked *q)
 {
     struct api_waits *w = &a->waits;
     uint64_t now_ms = clock_mono_ms();
-    bool full = w->n == API_PARKED_MAX, made = q->call.change != NULL;      /* what is made must not be answered with an error */
+    bool full = w->n == API_PARKED_MAX, made = q->call.wait;     /* what is made must not be answered with an error */
     if (api_changes(&q->call, fleet_of(a), clock_mono_us(), q->call.changes.wait_ms == 0 || (full && made)))
         return true;
     if (full) {
@@ -93,7 +93,7 @@ void api_waits_end(struct api_http *a)
         struct asked *q = a->waits.parked;
         a->waits.parked = q->next;
         a->waits.n--;
-        if (q->call.change != NULL)
+        if (q->call.wait)
             (void)api_changes(&q->call, fleet_of(a), clock_mono_us(), true);
         else
             api_fail(&q->call, 503, "the core is ending");

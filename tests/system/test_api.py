@@ -1,9 +1,11 @@
 """The native API, /v1, on a running azoth-core: zones, RRsets, keys, changes that wait for edges, and what must not go wrong.
 
 All that doc/openapi.yaml says is asked for, and every reply is compared with it."""
+import concurrent.futures
 import http.client
 import json
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -62,6 +64,9 @@ class Document:
             return
         if reply.status < 300:
             self.asked.add((method, pattern))
+            known = {self.look(p)["name"] for p in operation.get("parameters", [])}
+            asked = {p.split("=")[0] for p in path.partition("?")[2].split("&") if p}
+            assert asked <= known, f"{method} {path}: the document has no parameter {asked - known}"
         said = operation["responses"].get(str(reply.status)) or (operation["responses"]["default"] if reply.status >= 400 else None)
         assert said, f"{method} {path}: the document has no {reply.status}"
         kind = reply.headers["Content-Type"]
@@ -333,7 +338,7 @@ def test_bad_requests(lab):
     for status, text, method, path, body in refused(api):
         api.bad(status, text, method, path, body)
     for method, path in [("POST", "/v1/zones"), ("PATCH", "/v1/zones/example.com/rrsets"), ("DELETE", "/v1/zones/example.com"),
-                         ("POST", "/v1/tsig"), ("POST", "/v1/zones/example.com/import")]:
+                         ("POST", "/v1/tsig"), ("POST", "/v1/zones/example.com/import"), ("PUT", "/v1/kv/app/k?wait=100")]:
         api.bad(403, "may read only", method, path, "{}", key=RO_KEY)
         api.bad(401, "not known", method, path, "{}", key="somebody-else")
     assert api.ask("GET", "/v1/zones", key=RO_KEY).status == 200
@@ -493,6 +498,38 @@ def test_who_takes_no_replies_sends_no_more(lab):
             pass
     assert sent < 100 << 20
     Api(core).good("GET", "/v1/zones")
+
+
+def test_writes_of_entries_wait(lab):
+    """wait and timeout do for writes under /v1/kv, and for a new epoch, what they do for those of zones."""
+    core = api_core(lab).start()
+    api = Api(core)
+    api.good("PUT", "/v1/kv/app/first", b"0")
+    edge = lab.edge("edge-1", core).start()         # an edge without data is not ready
+    put = api.good("PUT", "/v1/kv/app/k?wait=100%25&timeout=30s", b"value")
+    assert put["done"] and put["have"] == put["need"] == 1 and put["missing"] == []
+    assert edge.azoth("kv", "get", "app", "k").out == "value"
+    ops = {"ops": [{"op": "put", "ns": "app", "key": k, "value": k} for k in ("a", "b")]}
+    both = api.good("POST", "/v1/kv?wait=100&timeout=30s", ops)
+    assert both["done"] and len(both["seqs"]) == 2 and edge.azoth("kv", "get", "app", "b").out == "b"
+    assert api.good("DELETE", "/v1/kv/app/k?wait=100%25&timeout=30s")["done"]
+    edge.azoth("kv", "get", "app", "k", code=2)
+    api.bad(404, "no such key", "DELETE", "/v1/kv/app/k?wait=100%25&timeout=30s")
+    raised = api.good("POST", "/v1/cluster/raise-epoch?wait=100%25&timeout=30s")
+    assert raised["done"] and raised["epoch"] == put["epoch"] + 1 and edge.stat()["epoch"] == raised["epoch"]
+
+    # nobody has it: told when the time is over, or when the core ends; it is written in both cases
+    edge.process.send_signal(signal.SIGSTOP)
+    late = api.good("PUT", "/v1/kv/app/late?wait=100%25&timeout=300ms", b"1")
+    assert not late["done"] and late["missing"] == ["edge-1"] and late["seq"] > raised["seq"]
+    assert api.good("PUT", "/v1/kv/app/late?wait=0", b"2")["done"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(Api(core).good, "PUT", "/v1/kv/app/end?wait=100%25&timeout=60s", b"3")
+        wait_until("it waits", lambda: core.metric("azoth_core_api_waiting") == 1)
+        core.stop()
+        assert not waiting.result()["done"]
+    assert core.azoth("kv", "get", "app", "end").out == "3"
+    edge.process.send_signal(signal.SIGCONT)
 
 
 def test_the_document(lab):

@@ -188,6 +188,12 @@ static void targets(void **state)
         { API_PUT,    RW, "/v1/kv/a/k?if_version=1.1&if_absent=1", "w", 400, "exclude" },
         { API_PUT,    RW, "/v1/kv/a/k?if_absent=yes", "w", 400, "1 or 0" },
         { API_PUT,    RW, "/v1/kv/a/k?json=1", "w", 400, "only" },
+        { API_PUT,    RW, "/v1/kv/a/k?wait=101%25", "w", 400, "a share of the nodes from 0 to 100" },
+        { API_PUT,    RW, "/v1/kv/a/k?wait=100&timeout=61s", "w", 400, "up to 60 s" },
+        { API_PUT,    RW, "/v1/kv/a/k?timeout=5s", "w", 400, "timeout goes with wait" },
+        { API_DELETE, RW, "/v1/kv/a/k?wait=all", "", 400, "a share of the nodes" },
+        { API_GET,    RO, "/v1/kv/a/k?wait=100", "", 400, "for writes" },
+        { API_GET,    RO, "/v1/kv/a?timeout=5s", "", 400, "for writes" },
         { API_DELETE, RW, "/v1/kv/a/k?if_absent=1", "", 400, "no if_absent" },
         { API_PUT,    RW, "/v1/kv/a/k?if_absent=1", "w", 409, "\"version\":\"1.1\"" },
         { API_PUT,    RW, "/v1/kv/a/k?if_version=1.2", "w", 412, "key k: its version is 1.1" },
@@ -201,7 +207,8 @@ static void targets(void **state)
         { API_DELETE, RW, "/v1/kv/a/k?if_version=1.3", "", 200, "\"seq\":4" },
         { API_DELETE, RW, "/v1/kv/a/k", "", 404, "no such key" },
         { API_POST,   RW, "/v1/kv?x=1", "", 400, "unknown parameter" },
-        { API_POST,   RW, "/v1/kv?limit=1", "", 400, "no parameters" },
+        { API_POST,   RW, "/v1/kv?limit=1", "", 400, "unknown parameter 'limit'" },
+        { API_POST,   RW, "/v1/kv?timeout=1s", "", 400, "goes with wait" },
     };
     struct api_bed b;
     (void)state;
