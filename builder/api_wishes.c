@@ -26,7 +26,7 @@ static bool look_up(struct api_call *c, const struct api_work *w, const struct w
     struct fault fault = { "" };
     bool good = false;
     settings_init(&settings, ZONE_NATIVE);
-    enum err err = source_begin(w->source, SOURCE_READ, &t, &fault);
+    enum err err = source_begin(w->source, SOURCE_READ_NAMED, &t, &fault);
     if (err == OK)
         err = source_zone(t, name_bytes(&wanted->apex), &row);
     if (err == OK)

@@ -61,7 +61,7 @@ static enum err find_all(struct catalogs *cs, struct found *f, struct fault *fau
     struct zone_row row;
     struct name after = { .len = 0 };
     struct arena a;
-    enum err err = source_begin(cs->o.source, SOURCE_READ, &t, fault);
+    enum err err = source_begin(cs->o.source, SOURCE_READ_NAMED, &t, fault);
     if (err != OK)
         return err;
     arena_init(&a);
@@ -201,7 +201,7 @@ static enum err look(struct looking *k, struct fault *fault)
     err = catalog_read(name_bytes(&k->one->apex), k->cs->view, &k->catalog, fault);
     if (err == OK && !k->catalog.broken) {
         k->look.catalog = &k->catalog;
-        err = source_begin(k->cs->o.source, SOURCE_READ, &t, fault);
+        err = source_begin(k->cs->o.source, SOURCE_READ_NAMED, &t, fault);
         if (err == OK)
             err = look_zones(k, t, fault);
         source_abort(t);

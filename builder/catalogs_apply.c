@@ -249,7 +249,7 @@ MUST_USE enum err catalogs_orphans(struct catalogs *cs, size_t *failed, struct f
     arena_init(&a);
     while (on) {
         struct source_txn *t = NULL;
-        err = source_begin(cs->o.source, SOURCE_READ, &t, fault);
+        err = source_begin(cs->o.source, SOURCE_READ_NAMED, &t, fault);
         while (err == OK && b->n < CATALOGS_BATCH && (err = next_orphan(cs, t, &a, &o, fault)) == OK)
             add_orphan(b, &o);
         source_abort(t);

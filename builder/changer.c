@@ -292,7 +292,7 @@ static void drop(void *arg)
 
 static void run_again(struct changer *ch)
 {
-    if (queue_push(ch->o.queue, &(struct job){ run, drop, ch }, 0) != OK)
+    if (queue_push_on(ch->o.queue, &(struct job){ run, drop, ch }) != OK)
         fail_waiting(ch, ERR_NOTNOW);
 }
 
@@ -368,11 +368,13 @@ static void run(void *arg)
     struct round r;
     (void)pthread_mutex_lock(&ch->work);
     take_waiting(ch);
+    commit_may_hold(ch->o.committer, true);
     if (settled(ch, &fault)) {
         gather(ch, &r);
         if (r.n > 0)
             group_run(ch, r.v, r.n);
     }
+    commit_may_hold(ch->o.committer, false);
     if (!go_on(ch))
         changer_tidy_soon(ch, TIDY_MS);
     (void)pthread_mutex_unlock(&ch->work);
@@ -536,6 +538,7 @@ MUST_USE enum err changer_open(struct changer **out, const struct changer_option
     if (changer_catch_up(o, &late) != OK)
         log_warn("changes.unsettled", "err=%s next=\"tried again\"", log_quote(why, sizeof why, late.text));
     commit_on_filled(o->committer, changer_checkpoint_soon, ch);
+    changer_hold_open(ch);
     *out = ch;
     changer_wake(ch);
     return OK;
@@ -582,6 +585,7 @@ void changer_close(struct changer *ch)
     if (ch->full != NULL)
         changer_stop(ch);
     commit_on_filled(ch->o.committer, NULL, NULL);
+    changer_hold_close(ch);
     full_close(ch->full);
     changer_again_drop(ch);
     for (size_t i = 0; i < LANES; i++)

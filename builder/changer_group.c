@@ -1,7 +1,7 @@
 /* A group of changes: planned, built and committed with one sync, ahead of the log; source, log and data follow.
  *
  *     source txn, view ─► each zone: draft ─► each change: plan, guards ─► patch ─► stage, journal, rows, events
- *            ├─► small: commit_ahead, with the source's bytes ─► (subscribers hear of it) ─► commit_flush ─► source_commit_soft ─► told
+ *            ├─► small: commit_ahead, with the source's bytes ─► (subscribers hear of it) ─► commit_flush ─► source_commit_later ─► told
  *            └─► large: source_commit ─► commit_flush ─► told
  *
  * What fails as a whole is tried again in halves, so that one change takes no other with it. Behind commit_ahead the change is true,
@@ -334,8 +334,10 @@ static enum err end_ahead(struct group *g, enum err err)
         return err;
     if (err == OK) {
         g->txn = NULL;
-        if ((err = source_commit_soft(t, g->fault)) == OK) {
+        if ((err = source_commit_later(t, g->fault)) == OK) {
             source_done(g);
+            if (source_is_held(source))
+                changer_held(g->ch);
             return OK;
         }
     }
@@ -423,9 +425,9 @@ static enum err group_begin(struct group *g)
     struct changer *ch = g->ch;
     if ((g->part = calloc(g->n, sizeof *g->part)) == NULL)
         return fault_set(g->fault, ERR_NOMEM, "out of memory");
-    enum err err = source_begin(ch->o.source, SOURCE_WRITE_KEPT, &g->txn, g->fault);
-    if (err == OK && (err = commit_settle(ch->o.committer, g->fault)) == ERR_NOTNOW)
-        err = OK;
+    enum err err = commit_settle(ch->o.committer, g->fault);
+    if (err == OK || err == ERR_NOTNOW)
+        err = source_begin(ch->o.source, SOURCE_WRITE_KEPT, &g->txn, g->fault);
     if (err != OK)
         return err;
     if ((err = view_begin(ch->view)) != OK)
@@ -500,6 +502,7 @@ static size_t run_some(struct changer *ch, struct change **v, size_t n)
         if (!g.part[i].apart)
             tell(ch, g.part[i].v, g.part[i].n);
     group_end(&g);
+    changer_hold_lost(ch);
     if (err == OK)
         run_apart(ch, g.part, g.parts);
     free(g.part);

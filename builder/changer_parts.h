@@ -7,6 +7,7 @@
  *     changer_stats.c  metrics
  *     changer_start.c  what the outbox still has: at the start, and behind a failure between source and store
  *     changer_ahead.c  the records' share in what goes ahead of the log
+ *     changer_hold.c   what stays open behind a group, in the records and in the log, and when it ends
  *
  *     waiting ─► lanes, one per zone, in order of arrival ─► a group: the next of many lanes ─► group_run
  *                     └► a whole zone's turn: full_put; the lane is held until full.h says that the zone is idle */
@@ -71,6 +72,7 @@ struct changer {
     bool sweep;                                 /* there may be rows of zones that are gone */
     bool tidy_waits;                            /* a job */
     bool checkpoint_waits, checkpoint_failed;   /* a job; the newest one did */
+    bool hold_waits;                            /* a job */
     struct changer_stats stats;
     pthread_mutex_t work;                       /* recursive: full.h may call back at once */
     pthread_mutex_t lock;                       /* of what follows */
@@ -123,6 +125,14 @@ MUST_USE enum err changer_catch_up(const struct changer_options *o, struct fault
 /* In the writing thread, behind a commit: a job that settles source, log and data, so that the room of what went ahead of the log is
  * free again. */
 void changer_checkpoint_soon(void *changer);
+
+/* --- changer_hold.c --------------------------------------------------------------------------------------------------- */
+void changer_hold_open(struct changer *ch);
+void changer_hold_close(struct changer *ch);        /* the queue is closed: nothing is held */
+/* In the writing thread: something may be held now. */
+void changer_held(void *changer);
+/* Behind a group: had it to be aborted, what was held may have gone with it, and comes back. */
+void changer_hold_lost(struct changer *ch);
 
 /* --- changer_start.c -------------------------------------------------------------------------------------------------- */
 /* Rebuilds that failed stand in their lanes anew, before all else; of one zone only (empty: of all). */

@@ -99,7 +99,7 @@ static enum err scan_some(struct core_notify *c)
 {
     struct source_txn *t;
     struct zone_row row;
-    enum err err = source_begin(c->o.source, SOURCE_READ, &t, NULL);
+    enum err err = source_begin(c->o.source, SOURCE_READ_NAMED, &t, NULL);
     if (err != OK)
         return err;
     for (unsigned n = 0; n < SCAN_AT_ONCE && (err = source_zone_next(t, name_bytes(&c->after), &row)) == OK; n++) {

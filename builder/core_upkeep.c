@@ -120,8 +120,8 @@ static void run(void *arg)
 
 void core_upkeep_committed(struct core *c)
 {
-    if (c->upkeep == NULL)
-        return;             /* while starting */
+    if (c->upkeep == NULL || log_is_held(c->store))
+        return;             /* while starting; and what is held is looked at with the next step, or commit */
     struct upkeep_now now = now_of(c);
     upkeep_retain(c->upkeep, &now);
 }

@@ -80,7 +80,7 @@ static void run(void *arg);
 /* Back into the queue after each group, so that other jobs get their turn. */
 static void run_again(struct kv_writer *w)
 {
-    if (queue_push(w->queue, &(struct job){ run, fail_waiting, w }, 0) != OK)
+    if (queue_push_on(w->queue, &(struct job){ run, fail_waiting, w }) != OK)
         fail_waiting(w);
 }
 
@@ -91,7 +91,9 @@ static void run(void *arg)
     size_t n = take_group(w, group);
     if (n == 0)
         return;
+    commit_may_hold(w->committer, true);
     count(w, group, n, kv_commit(w->committer, group, n));
+    commit_may_hold(w->committer, false);
     for (size_t i = 0; i < n; i++)
         w->told(w->arg, group[i]);
     run_again(w);

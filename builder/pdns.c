@@ -141,7 +141,8 @@ enum api_next pdns_then(struct pdns *p, pdns_fn *work)
 
 struct source_txn *pdns_txn(struct pdns *p, const struct api_work *w, struct fault *fault)
 {
-    if (p->txn == NULL && source_begin(w->source, SOURCE_READ, &p->txn, fault) != OK)
+    enum source_mode mode = w->journal == NULL ? SOURCE_READ_NAMED : SOURCE_READ;       /* brief work reads no rows, and must not wait */
+    if (p->txn == NULL && source_begin(w->source, mode, &p->txn, fault) != OK)
         p->txn = NULL;
     return p->txn;
 }

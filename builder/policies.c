@@ -103,7 +103,7 @@ static enum err read_key(struct policies *k, struct bytes name, struct policy_ke
 {
     struct source_txn *t;
     struct tsig_key_row row;
-    enum err err = source_begin(k->source, SOURCE_READ, &t, fault);
+    enum err err = source_begin(k->source, SOURCE_READ_NAMED, &t, fault);
     if (err != OK)
         return err;
     err = source_tsig(t, name, &row);
@@ -214,7 +214,7 @@ static enum err read_zone(struct policies *k, struct bytes apex, struct policy_z
     struct source_txn *t;
     struct zone_row row;
     struct arena a;
-    enum err err = source_begin(k->source, SOURCE_READ, &t, fault);
+    enum err err = source_begin(k->source, SOURCE_READ_NAMED, &t, fault);
     if (err != OK)
         return err;
     arena_init(&a);

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-struct waiting { struct waiting *next; struct job job; uint64_t due_ms; };
+struct waiting { struct waiting *next; struct job job; bool goes_on; uint64_t due_ms; };
 struct queue {
     pthread_t thread;
     pthread_mutex_t lock;           /* everything below */
@@ -14,6 +14,8 @@ struct queue {
     struct waiting *first;          /* by due_ms, equal ones by arrival */
     size_t n;
     bool stop;
+    void (*before)(void *arg);
+    void *before_arg;
     void (*ended)(void *arg);
     void *arg;
 };
@@ -25,6 +27,16 @@ static void wait_for_work(struct queue *q, uint64_t now_ms)
         return;
     }
     (void)cond_rest(&q->wake, &q->lock, q->first->due_ms > now_ms ? q->first->due_ms - now_ms : 0);
+}
+
+/* Under the lock, which it gives up. */
+static void end_held(struct queue *q)
+{
+    void (*before)(void *arg) = q->before;
+    void *arg = q->before_arg;
+    (void)pthread_mutex_unlock(&q->lock);
+    if (before != NULL)
+        before(arg);
 }
 
 static void *working(void *arg)
@@ -40,12 +52,15 @@ static void *working(void *arg)
         }
         q->first = w->next;
         q->n--;
-        (void)pthread_mutex_unlock(&q->lock);
+        if (w->goes_on)
+            (void)pthread_mutex_unlock(&q->lock);
+        else
+            end_held(q);
         w->job.run(w->job.arg);
         free(w);
         (void)pthread_mutex_lock(&q->lock);
     }
-    (void)pthread_mutex_unlock(&q->lock);
+    end_held(q);
     q->ended(q->arg);
     return NULL;
 }
@@ -67,13 +82,21 @@ MUST_USE enum err queue_open(struct queue **out, void (*ended)(void *arg), void 
     return OK;
 }
 
-MUST_USE enum err queue_push(struct queue *q, const struct job *job, uint64_t delay_ms)
+void queue_before(struct queue *q, void (*fn)(void *arg), void *arg)
+{
+    (void)pthread_mutex_lock(&q->lock);
+    q->before = fn;
+    q->before_arg = arg;
+    (void)pthread_mutex_unlock(&q->lock);
+}
+
+static enum err push(struct queue *q, const struct job *job, bool goes_on, uint64_t delay_ms)
 {
     struct waiting *w = malloc(sizeof *w);
     enum err err = OK;
     if (w == NULL)
         return ERR_NOMEM;
-    *w = (struct waiting){ NULL, *job, clock_mono_ms() + delay_ms };
+    *w = (struct waiting){ NULL, *job, goes_on, clock_mono_ms() + delay_ms };
     (void)pthread_mutex_lock(&q->lock);
     if (q->stop) {
         err = ERR_NOTNOW;
@@ -92,6 +115,9 @@ MUST_USE enum err queue_push(struct queue *q, const struct job *job, uint64_t de
         (void)pthread_cond_signal(&q->wake);
     return err;
 }
+
+MUST_USE enum err queue_push(struct queue *q, const struct job *job, uint64_t delay_ms) { return push(q, job, false, delay_ms); }
+MUST_USE enum err queue_push_on(struct queue *q, const struct job *job) { return push(q, job, true, 0); }
 
 size_t queue_waiting(struct queue *q)
 {

@@ -16,6 +16,10 @@ struct job { void (*run)(void *arg); void (*drop)(void *arg); void *arg; };
 MUST_USE enum err queue_open(struct queue **out, void (*ended)(void *arg), void *arg);
 /* Runs after every job pushed before it whose time has come. ERR_NOTNOW: the queue is ending; the job was not taken. */
 MUST_USE enum err queue_push(struct queue *q, const struct job *job, uint64_t delay_ms);
+/* The same, now, for a job that goes on in transactions which the one before it left open (changer_hold.c). */
+MUST_USE enum err queue_push_on(struct queue *q, const struct job *job);
+/* fn: called in the writing thread before each job that does not, and when the thread ends, before ended. Only one. */
+void queue_before(struct queue *q, void (*fn)(void *arg), void *arg);
 size_t queue_waiting(struct queue *q);          /* delayed ones count */
 /* The job at hand ends, no other begins. Returns at once; any thread. */
 void queue_stop(struct queue *q);

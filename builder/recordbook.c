@@ -97,6 +97,10 @@ MUST_USE enum err recordbook_open(struct source **out, const struct recordbook_o
     return OK;
 }
 
+static const enum book_mode modes[] = {
+    [SOURCE_READ] = BOOK_READ, [SOURCE_READ_NAMED] = BOOK_PAST, [SOURCE_WRITE] = BOOK_WRITE, [SOURCE_WRITE_KEPT] = BOOK_JOIN,
+};
+
 static enum err rb_begin(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault)
 {
     struct book_source_txn *t = calloc(1, sizeof *t);
@@ -104,9 +108,9 @@ static enum err rb_begin(struct source *s, enum source_mode mode, struct source_
         return ERR_NOMEM;
     t->base.calls = &calls;
     t->rb = book_of(s);
-    t->writing = mode != SOURCE_READ;
+    t->writing = mode == SOURCE_WRITE || mode == SOURCE_WRITE_KEPT;
     arena_init(&t->arena);
-    enum err err = book_begin(t->rb->book, t->writing ? BOOK_WRITE : BOOK_READ, &t->t, fault);
+    enum err err = book_begin(t->rb->book, modes[mode], &t->t, fault);
     if (err != OK) {
         free(t);
         return err;
@@ -134,6 +138,16 @@ static enum err commit(struct book_source_txn *t, enum err (*how)(struct book_tx
 
 static enum err rb_commit(struct source_txn *st, struct fault *fault) { return commit(txn_of(st), book_commit, fault); }
 static enum err rb_commit_soft(struct source_txn *st, struct fault *fault) { return commit(txn_of(st), book_commit_soft, fault); }
+
+static enum err rb_commit_later(struct source_txn *st, struct fault *fault)
+{
+    struct book_source_txn *t = txn_of(st);
+    return commit(t, t->moved ? book_commit_soft : book_hold, fault);
+}
+
+static void rb_on_hold(struct source *s, void (*want)(void *arg), void *arg) { book_on_hold(book_of(s)->book, want, arg); }
+static enum err rb_let_go(struct source *s, struct fault *fault) { return book_let_go(book_of(s)->book, fault); }
+static bool rb_is_held(struct source *s) { return book_is_held(book_of(s)->book); }
 
 static void rb_abort(struct source_txn *st)
 {
@@ -189,6 +203,7 @@ static enum err rb_again(struct source *s, struct bytes kept, struct fault *faul
 
 static enum err rb_settle(struct source *s, struct fault *fault) { return book_settle(book_of(s)->book, fault); }
 static void rb_bar(struct source *s, bool on) { book_bar(book_of(s)->book, on); }
+static bool rb_is_barred(struct source *s) { return book_is_barred(book_of(s)->book); }
 
 static uint64_t rb_version(const struct source *s)
 {
@@ -204,7 +219,7 @@ static enum err rb_figures(struct source *s, struct source_figures *out)
     if (out->broken)
         return OK;
     enum err err = book_figures(rb->book, &f);
-    if (err != OK || (err = book_begin(rb->book, BOOK_READ, &t, NULL)) != OK)
+    if (err != OK || (err = book_begin(rb->book, BOOK_PAST, &t, NULL)) != OK)
         return err;
     if ((err = book_count(t, ZONES, &out->zones)) == OK && (err = book_count(t, ROWS, &out->rows)) == OK
         && (err = book_count(t, OUTBOX, &out->events)) == OK)
@@ -231,7 +246,8 @@ MUST_USE enum err rb_may_write(const struct book_source_txn *t, struct fault *fa
 
 static const struct source_calls calls = {
     .close = rb_close, .begin = rb_begin, .commit = rb_commit, .abort = rb_abort, .kept = rb_kept, .commit_soft = rb_commit_soft,
-    .again = rb_again, .settle = rb_settle, .bar = rb_bar, .version = rb_version, .figures = rb_figures,
+    .commit_later = rb_commit_later, .on_hold = rb_on_hold, .let_go = rb_let_go, .is_held = rb_is_held,
+    .again = rb_again, .settle = rb_settle, .bar = rb_bar, .is_barred = rb_is_barred, .version = rb_version, .figures = rb_figures,
     .zone = rb_zone, .zone_next = rb_zone_next, .fresh_id = rb_fresh_id, .drop_id = rb_drop_id, .zone_put = rb_zone_put,
     .zone_del = rb_zone_del, .zone_count = rb_zone_count,
     .secondary = rb_secondary, .secondary_put = rb_secondary_put, .secondary_del = rb_secondary_del,

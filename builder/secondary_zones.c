@@ -247,7 +247,7 @@ static enum err read_all(struct secondary *s, struct reading *l)
     struct source_txn *t;
     struct zone_row row;
     struct name after = { .len = 0 };
-    enum err err = source_begin(s->o.source, SOURCE_READ, &t, NULL);
+    enum err err = source_begin(s->o.source, SOURCE_READ_NAMED, &t, NULL);
     if (err != OK)
         return err;
     while (err == OK && (err = source_zone_next(t, name_bytes(&after), &row)) == OK) {

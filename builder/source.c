@@ -20,6 +20,11 @@ void source_abort(struct source_txn *t)
     if (t != NULL)
         t->calls->abort(t);
 }
+MUST_USE enum err source_commit_later(struct source_txn *t, struct fault *fault) { return t->calls->commit_later(t, fault); }
+void source_on_hold(struct source *s, void (*want)(void *arg), void *arg) { s->calls->on_hold(s, want, arg); }
+MUST_USE enum err source_let_go(struct source *s, struct fault *fault) { return s->calls->let_go(s, fault); }
+bool source_is_held(struct source *s) { return s->calls->is_held(s); }
+bool source_is_barred(struct source *s) { return s->calls->is_barred(s); }
 bool source_is_broken(struct source *s)
 {
     struct source_figures f = { .broken = true };

@@ -24,7 +24,9 @@
 
 struct source;
 struct source_txn;
-enum source_mode { SOURCE_READ, SOURCE_WRITE, SOURCE_WRITE_KEPT };      /* the last: for source_kept */
+/* SOURCE_WRITE_KEPT: for source_kept. SOURCE_READ_NAMED: zones and keys as they are, rows and events maybe as they were a moment ago;
+ * waits for nobody. */
+enum source_mode { SOURCE_READ, SOURCE_READ_NAMED, SOURCE_WRITE, SOURCE_WRITE_KEPT };
 
 void source_close(struct source *s);                        /* NULL is fine */
 MUST_USE enum err source_begin(struct source *s, enum source_mode mode, struct source_txn **out, struct fault *fault);
@@ -41,6 +43,15 @@ MUST_USE enum err source_kept(struct source_txn *t, struct bytes *out);
 /* As source_commit, but a crash of the machine may take it back, with all such commits since the newest source_commit or
  * source_settle: whoever holds their bytes can do them again. */
 MUST_USE enum err source_commit_soft(struct source_txn *t, struct fault *fault);
+/* The same, but it may stay open in the writing thread, whose next SOURCE_WRITE_KEPT goes on in it: SOURCE_READ, and whoever else writes,
+ * wait for source_let_go. When one that goes on in others is aborted after it changed something, they are gone with it: the source is
+ * barred. One that touched zones or keys does not stay open. */
+MUST_USE enum err source_commit_later(struct source_txn *t, struct fault *fault);
+/* want: asks the writing thread for source_let_go, as somebody waits; any thread, it must not wait. NULL: nothing stays open any more. */
+void source_on_hold(struct source *s, void (*want)(void *arg), void *arg);
+/* By the thread that holds it. Errors: as of source_commit_soft. */
+MUST_USE enum err source_let_go(struct source *s, struct fault *fault);
+bool source_is_held(struct source *s);              /* for that thread */
 /* Does it again where it is the next that is missing, committed as by source_commit_soft; nothing where it is there. ERR_BAD: not
  * such bytes. ERR_GAP: they are of another past. */
 MUST_USE enum err source_again(struct source *s, struct bytes kept, struct fault *fault);
@@ -49,6 +60,7 @@ MUST_USE enum err source_settle(struct source *s, struct fault *fault);
 /* From now on (before source_abort of a transaction whose bytes may be in the log), or no more: only source_again writes; all else is
  * ERR_STORE. A source_commit_soft that fails does so itself. Any thread. */
 void source_bar(struct source *s, bool on);
+bool source_is_barred(struct source *s);
 
 /* --- zones --------------------------------------------------------------------------------------------------------- */
 struct zone_row { struct name apex; uint64_t id; struct bytes settings; };      /* apex: lower case; settings: settings.h */
@@ -162,8 +174,8 @@ MUST_USE enum err source_tsig_del(struct source_txn *t, struct bytes name, struc
 uint64_t source_version(const struct source *s);
 
 /* --- figures --------------------------------------------------------------------------------------------------------- */
-/* used_bytes: with those that are free again. broken: nothing can be read or written until the source is opened anew (all the
- * rest is 0 then). rows: also those that source_sweep will take. */
+/* Without what stays open (source_commit_later). used_bytes: with those that are free again. broken: nothing can be read or written until the
+ * source is opened anew (all the rest is 0 then). rows: also those that source_sweep will take. */
 struct source_figures { uint64_t zones, rows, events, keys, used_bytes, free_bytes, map_bytes; bool broken; };
 MUST_USE enum err source_figures(struct source *s, struct source_figures *out);
 bool source_is_broken(struct source *s);

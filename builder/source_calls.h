@@ -12,9 +12,14 @@ struct source_calls {
     void (*abort)(struct source_txn *t);
     enum err (*kept)(struct source_txn *t, struct bytes *out);
     enum err (*commit_soft)(struct source_txn *t, struct fault *fault);
+    enum err (*commit_later)(struct source_txn *t, struct fault *fault);
+    void (*on_hold)(struct source *s, void (*want)(void *arg), void *arg);
+    enum err (*let_go)(struct source *s, struct fault *fault);
+    bool (*is_held)(struct source *s);
     enum err (*again)(struct source *s, struct bytes kept, struct fault *fault);
     enum err (*settle)(struct source *s, struct fault *fault);
     void (*bar)(struct source *s, bool on);
+    bool (*is_barred)(struct source *s);
     uint64_t (*version)(const struct source *s);
     enum err (*figures)(struct source *s, struct source_figures *out);
 

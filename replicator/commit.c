@@ -159,6 +159,7 @@ enum err commit_recover(struct committer *c, struct fault *fault)
 
 enum err commit_settle(struct committer *c, struct fault *fault)
 {
+    c->dirty |= log_is_behind(c->store);
     return c->dirty && c->txn == NULL ? commit_recover(c, fault) : ERR_NOTNOW;
 }
 
@@ -214,9 +215,25 @@ void commit_on_filled(struct committer *c, void (*fn)(void *arg), void *arg)
     c->on_filled_arg = arg;
 }
 
+void commit_on_hold(struct committer *c, void (*held)(void *arg), void (*want)(void *arg), void *arg)
+{
+    c->on_held = held;
+    c->on_held_arg = arg;
+    log_on_hold(c->store, want, arg);
+}
+
+void commit_may_hold(struct committer *c, bool may) { c->holds = may; }
+
+enum err commit_let_go(struct committer *c, struct fault *fault)
+{
+    enum err err = log_let_go(c->store, fault);
+    c->dirty |= err != OK;
+    return err;
+}
+
 enum err commit_checkpoint(struct committer *c, struct fault *fault)
 {
-    if (c->dirty || c->txn != NULL || c->log != NULL)
+    if (c->dirty || log_is_behind(c->store) || c->txn != NULL || c->log != NULL)
         return fault_set(fault, ERR_NOTNOW, "a change is on its way");
     enum err err = store_settle(c->store, fault);
     if (err == OK)
@@ -267,9 +284,9 @@ void commit_drop_staged(struct committer *c)
 {
     if (c->signing != NULL)
         signing_drop(c->signing);
-    c->dirty |= c->ahead && c->log != NULL;     /* it is true, but the log has not got it */
     store_abort(c->txn);
     log_abort(c->log);
+    c->dirty |= log_is_behind(c->store);        /* of this one, or of what was held: true, but the log has not got it */
     c->txn = NULL;
     c->log = NULL;
     for (size_t i = 0; i < c->list_n; i++)
@@ -369,7 +386,7 @@ static enum err log_end(struct committer *c, struct fault *fault)
 {
     struct log_txn *log = c->log;
     c->log = NULL;
-    enum err err = log_commit(log, fault);
+    enum err err = c->holds ? log_hold(log, fault) : log_commit(log, fault);
     c->dirty |= err != OK && c->ahead;
     return err;
 }
@@ -405,6 +422,8 @@ enum err commit_flush(struct committer *c, struct fault *fault)
     commit_drop_staged(c);
     if (c->on_data != NULL)
         c->on_data(c->on_data_arg);
+    if (c->on_held != NULL && log_is_held(c->store))
+        c->on_held(c->on_held_arg);
     if (c->on_filled != NULL && log_ahead_filled(c->store))
         c->on_filled(c->on_filled_arg);
     return OK;

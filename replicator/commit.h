@@ -37,6 +37,14 @@ void commit_encrypt(struct committer *c, bool on);
 void commit_on_data(struct committer *c, void (*fn)(void *arg), void *arg);
 /* Called in the committing thread behind a flush when commit_checkpoint is due. NULL: never any more. */
 void commit_on_filled(struct committer *c, void (*fn)(void *arg), void *arg);
+/* From now on the log may keep transactions open behind a flush (log_hold), for who says commit_may_hold. held: called in the committing
+ * thread behind a flush that left one so; want: in any thread, when somebody waits to read the log. Both ask for a commit_let_go: soon, and
+ * now. NULL: never any more; only when nothing is held. */
+void commit_on_hold(struct committer *c, void (*held)(void *arg), void (*want)(void *arg), void *arg);
+/* The next flushes, until it says that they may not. */
+void commit_may_hold(struct committer *c, bool may);
+/* What is held is committed. An error: commit_settle does it. */
+MUST_USE enum err commit_let_go(struct committer *c, struct fault *fault);
 /* Log and data are on the disk, all of them, and the room of what went ahead of the log is free again. Only when all extras are on
  * the disk where they belong. ERR_NOTNOW: something is staged, or has to be settled first. */
 MUST_USE enum err commit_checkpoint(struct committer *c, struct fault *fault);

@@ -36,6 +36,9 @@ struct committer {
     void *on_data_arg;
     void (*on_filled)(void *arg);       /* likewise */
     void *on_filled_arg;
+    void (*on_held)(void *arg);         /* NULL: the log holds nothing */
+    void *on_held_arg;
+    bool holds;                         /* for who commits now it may */
     struct replay replay;
     struct encoder *encoder;
     struct signing *signing;

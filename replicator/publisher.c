@@ -59,6 +59,19 @@ static enum err gather_records(struct publisher *p, uint64_t after, uint64_t las
     return w->full ? ERR_NOSPACE : OK;
 }
 
+/* What comes behind `after` was told already, and the log holds it back still (log_hold): that is waited for. An error of the reader leaves
+ * nothing to read. */
+static void see_newest(struct publisher *p, uint64_t after, uint64_t *first, uint64_t *last)
+{
+    if (after < *last || after >= p->seen.limit)
+        return;
+    log_reader_end(p->reader);
+    if (log_reader_begin(p->reader) == OK || log_reader_begin_past(p->reader) == OK)
+        served_range(p, first, last);
+    else
+        *first = *last = 0;
+}
+
 static void serve_records(struct publisher *p, const struct request *q, struct wr *w)
 {
     uint64_t first, last;
@@ -67,6 +80,7 @@ static void serve_records(struct publisher *p, const struct request *q, struct w
     struct wr body = wr_over(p->out + 1024, REPLY_MAX - 1024);      /* the header takes less than HEAD_MAX + 200 */
     enum err err = OK;
     served_range(p, &first, &last);
+    see_newest(p, q->after, &first, &last);
     if (first > 0 && q->after + 1 >= first && q->after < last)
         err = gather_records(p, q->after, last, most, &body, &count);
     if (err != OK) {
@@ -112,7 +126,7 @@ static void serve_keys(struct publisher *p, struct wr *w)
 
 static void answer(struct publisher *p, struct bytes node, const struct request *q, struct wr *w)
 {
-    if (log_reader_begin(p->reader) != OK) {
+    if (log_reader_begin_past(p->reader) != OK) {
         p->n.failed++;
         reply_error_put(w, REPLY_STORE, "the log cannot be read", 0);
         return;

@@ -82,7 +82,7 @@ static void keep_record(struct committer *c, struct told *t, struct bytes record
 enum err stage_signed(void *committer, uint64_t seq, struct bytes record, struct fault *fault)
 {
     struct committer *c = committer;
-    enum err err = c->log == NULL ? log_begin(c->store, &c->log, fault) : OK;
+    enum err err = c->log == NULL ? log_join(c->store, &c->log, fault) : OK;
     if (err == OK)
         err = log_append(c->log, seq, record, fault);
     if (err == OK && c->signed_n < c->list_n && c->list[c->signed_n].seq == seq)
@@ -220,7 +220,7 @@ enum err commit_note(struct committer *c, struct bytes group, uint64_t seq, stru
     if (seq <= c->base.head.seq || c->list_n == 0)
         return OK;
     if (c->log == NULL)
-        err = log_begin(c->store, &c->log, fault);
+        err = log_join(c->store, &c->log, fault);
     if (err == OK)
         err = lognote_reach_put(c->log, c->base.head.seq + 1, true, fault);
     if (err == OK)

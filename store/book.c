@@ -19,11 +19,15 @@ struct book {
     pthread_mutex_t writer;             /* held by the writing transaction: what env keeps about writing is its */
     unsigned begins;                    /* of writing ones; under writer */
     atomic_bool barred;                 /* something has to be done again first */
+    struct hold hold;                   /* of held */
+    struct book_txn *held;              /* open behind its end, and not at work; the holder's */
 };
 struct book_txn {
     struct book *book;
     MDB_txn *txn;
     bool writing;
+    bool owes;                          /* it goes on in what was held */
+    bool moved;                         /* it put or deleted something since it began, or joined */
     struct room room;
     struct { bool on, lost; uint8_t *buf; size_t len, cap; } keep;
 };
@@ -159,6 +163,7 @@ MUST_USE enum err book_open(struct book **out, const struct book_options *o, str
         return ERR_LIMIT;
     }
     (void)pthread_mutex_init(&b->writer, NULL);
+    hold_open(&b->hold);
     b->tables_n = o->tables_n;
     enum err err = o->read_only ? reading_open(b, o, fault) : writing_open(b, o, fault);
     if (err != OK) {
@@ -173,16 +178,47 @@ void book_close(struct book *b)
 {
     if (b == NULL)
         return;
+    enum err err = book_let_go(b, NULL);
+    (void)err;                          /* not written: whoever has what was kept does it again */
     env_close(b->env);
+    hold_close(&b->hold);
     (void)pthread_mutex_destroy(&b->writer);
     free(b);
 }
 
 /* --- transactions -------------------------------------------------------------------------------------------------- */
+/* In the middle of its transaction the holder reads what was there before all that is held. */
+static enum err see_held(struct book *b, struct fault *fault)
+{
+    if (hold_is_mine(&b->hold))
+        return book_let_go(b, fault);
+    return hold_wait(&b->hold) == OK ? OK : fault_set(fault, ERR_NOTNOW, "%s: a change is on its way", env_path(b->env));
+}
+
+static enum err lock_writer(struct book *b, struct fault *fault)
+{
+    hold_guest(&b->hold, true);
+    enum err err = see_held(b, fault);
+    if (err == OK)
+        (void)pthread_mutex_lock(&b->writer);
+    hold_guest(&b->hold, false);
+    return err;
+}
+
+static enum err read_begin(struct book_txn *t, bool past, struct fault *fault)
+{
+    enum err err = past ? OK : see_held(t->book, fault);
+    if (err != OK)
+        return err;
+    return lmdb_err(fault, mdb_txn_begin(t->book->env->mdb, NULL, MDB_RDONLY, &t->txn), "read", env_path(t->book->env));
+}
+
 static enum err write_begin(struct book_txn *t, bool again, struct fault *fault)
 {
     struct book *b = t->book;
-    (void)pthread_mutex_lock(&b->writer);
+    enum err err = lock_writer(b, fault);
+    if (err != OK)
+        return err;
     if (!again && atomic_load(&b->barred)) {
         (void)pthread_mutex_unlock(&b->writer);
         return fault_set(fault, ERR_STORE, "%s waits for a change that the log has: it is tried again soon", env_path(b->env));
@@ -190,7 +226,7 @@ static enum err write_begin(struct book_txn *t, bool again, struct fault *fault)
     /* a reader that was killed keeps what commits free until it is noticed */
     if (b->begins++ % READERS_EVERY == 0)
         (void)mdb_reader_check(b->env->mdb, NULL);
-    enum err err = room_begin(&t->room, b->env, fault);
+    err = room_begin(&t->room, b->env, fault);
     if (err == OK)
         err = lmdb_err(fault, env_write_begin(b->env, &t->txn), "write to", env_path(b->env));
     if (err != OK)
@@ -198,17 +234,31 @@ static enum err write_begin(struct book_txn *t, bool again, struct fault *fault)
     return err;
 }
 
+static struct book_txn *join(struct book *b)
+{
+    struct book_txn *t = hold_is_mine(&b->hold) ? b->held : NULL;
+    if (t == NULL || room_is_worn(&t->room) || atomic_load(&b->barred))
+        return NULL;
+    b->held = NULL;
+    t->moved = false;
+    t->keep.on = t->keep.lost = false;
+    t->keep.len = 0;
+    return t;
+}
+
 MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_txn **out, struct fault *fault)
 {
-    if (mode != BOOK_READ && b->env->read_only)
+    bool writing = mode != BOOK_READ && mode != BOOK_PAST;
+    if (writing && b->env->read_only)
         return fault_set(fault, ERR_NOTNOW, "%s is open for reading", env_path(b->env));
+    if (mode == BOOK_JOIN && (*out = join(b)) != NULL)
+        return OK;
     struct book_txn *t = calloc(1, sizeof *t);
     if (t == NULL)
         return ERR_NOMEM;
     t->book = b;
-    t->writing = mode != BOOK_READ;
-    enum err err = t->writing ? write_begin(t, mode == BOOK_AGAIN, fault)
-                 : lmdb_err(fault, mdb_txn_begin(b->env->mdb, NULL, MDB_RDONLY, &t->txn), "read", env_path(b->env));
+    t->writing = writing;
+    enum err err = writing ? write_begin(t, mode == BOOK_AGAIN, fault) : read_begin(t, mode == BOOK_PAST, fault);
     if (err != OK) {
         free(t);
         return err;
@@ -219,6 +269,8 @@ MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_tx
 
 static void txn_free(struct book_txn *t)
 {
+    if (t->owes)
+        hold_drop(&t->book->hold);
     if (t->writing)
         (void)pthread_mutex_unlock(&t->book->writer);
     free(t->keep.buf);
@@ -229,6 +281,8 @@ MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault)
 {
     struct env *e = t->book->env;
     int rc = t->writing ? env_write_commit(e, t->txn) : mdb_txn_commit(t->txn);
+    if (rc != 0 && t->owes)
+        book_bar(t->book, true);
     txn_free(t);
     return rc == 0 ? OK : commit_err(fault, rc, e);
 }
@@ -243,8 +297,34 @@ MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault)
     return rc == 0 ? OK : commit_err(fault, rc, e);
 }
 
+MUST_USE enum err book_hold(struct book_txn *t, struct fault *fault)
+{
+    if (!hold_take(&t->book->hold))
+        return book_commit_soft(t, fault);
+    t->owes = true;
+    t->book->held = t;
+    return OK;
+}
+
+void book_on_hold(struct book *b, void (*want)(void *arg), void *arg) { hold_allow(&b->hold, want, arg); }
+
+MUST_USE enum err book_let_go(struct book *b, struct fault *fault)
+{
+    struct book_txn *t = b->held;
+    if (t == NULL)
+        return OK;
+    b->held = NULL;
+    return book_commit_soft(t, fault);
+}
+
+bool book_is_held(const struct book *b) { return b->held != NULL; }
+bool book_is_barred(const struct book *b) { return atomic_load(&b->barred); }
+
 MUST_USE enum err book_settle(struct book *b, struct fault *fault)
 {
+    enum err err = see_held(b, fault);
+    if (err != OK)
+        return err;
     (void)pthread_mutex_lock(&b->writer);
     int rc = env_settle(b->env);
     (void)pthread_mutex_unlock(&b->writer);
@@ -257,6 +337,12 @@ void book_abort(struct book_txn *t)
 {
     if (t == NULL)
         return;
+    if (t->owes && !t->moved) {         /* nothing of it is to go */
+        t->book->held = t;
+        return;
+    }
+    if (t->owes)
+        book_bar(t->book, true);
     mdb_txn_abort(t->txn);
     txn_free(t);
 }
@@ -353,6 +439,7 @@ MUST_USE enum err book_put_reserved(struct book_txn *t, unsigned table, struct b
     if (key.len == 0 || key.len > BOOK_KEY_MAX || value.len > BOOK_VALUE_MAX)
         return fault_set(fault, ERR_LIMIT, "a key of %zu bytes with a value of %zu is over a limit", key.len, value.len);
     keep(t, table, key, &value);
+    t->moved = true;
     return lmdb_err(fault, mdb_put(t->txn, table_of(t, table), &k, &v, 0), "write to", env_path(t->book->env));
 }
 
@@ -380,6 +467,7 @@ MUST_USE enum err book_del(struct book_txn *t, unsigned table, struct bytes key,
     if (key.len == 0 || key.len > BOOK_KEY_MAX)
         return ERR_NOTFOUND;
     keep(t, table, key, NULL);
+    t->moved = true;
     int rc = mdb_del(t->txn, table_of(t, table), &k, NULL);
     return rc == MDB_NOTFOUND ? ERR_NOTFOUND : lmdb_err(fault, rc, "write to", env_path(t->book->env));
 }

@@ -35,7 +35,8 @@ MUST_USE enum err book_open(struct book **out, const struct book_options *o, str
 void book_close(struct book *b);            /* NULL is fine; no transaction is open */
 
 struct book_txn;
-enum book_mode { BOOK_READ, BOOK_WRITE, BOOK_AGAIN };      /* the last: to write although the book is barred */
+/* BOOK_AGAIN: to write although the book is barred. BOOK_JOIN: to write on in what is held. BOOK_PAST: to read without what is held. */
+enum book_mode { BOOK_READ, BOOK_WRITE, BOOK_AGAIN, BOOK_JOIN, BOOK_PAST };
 MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_txn **out, struct fault *fault);
 /* Of a writing transaction: all of it is on the disk, or nothing happened. ERR_FULL: no room. Frees t in every case. */
 MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault);
@@ -45,6 +46,18 @@ MUST_USE enum err book_kept(const struct book_txn *t, struct bytes *out);
 /* The same as book_commit, but a crash of the machine may take t back, with all such commits since the newest book_commit or
  * book_settle: whoever has what was kept can do them again. */
 MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault);
+/* The same, but t stays open, for the thread that began it, so that the pages which it and those behind it touch are written once:
+ * BOOK_JOIN goes on in it. BOOK_READ and who else writes wait until it is committed (book_let_go). One that is aborted after it put or
+ * deleted something takes along what was held: then the book is barred, and who has what was kept does it again. Where nothing may be
+ * held it is book_commit_soft. */
+MUST_USE enum err book_hold(struct book_txn *t, struct fault *fault);
+/* want: asks the holder for book_let_go, as somebody waits; in any thread, it must not wait. NULL: nothing is held any more; only when
+ * nothing is. */
+void book_on_hold(struct book *b, void (*want)(void *arg), void *arg);
+/* By the thread that holds it; the same thread's book_begin and book_settle do it themselves. Errors: as of book_commit_soft. */
+MUST_USE enum err book_let_go(struct book *b, struct fault *fault);
+bool book_is_held(const struct book *b);            /* for the holder */
+bool book_is_barred(const struct book *b);
 /* All that was committed is on the disk. Waits for who writes. An error: the book is broken. */
 MUST_USE enum err book_settle(struct book *b, struct fault *fault);
 /* From now on, or no more: only BOOK_AGAIN begins, all other writing is ERR_STORE; a soft commit that fails does so itself. Any thread. */

@@ -122,7 +122,7 @@ static enum err log_figures(struct store *s, struct store_figures *f)
     f->log_map_bytes = info.me_mapsize;
     f->log_used_bytes = (info.me_last_pgno + 1) * s->log->page_size;
     f->log_free_bytes = pages * s->log->page_size;
-    return log_range(s, &f->log_first, &f->log_last);
+    return log_range_past(s, &f->log_first, &f->log_last);
 }
 
 MUST_USE enum err store_figures(struct store *s, struct store_figures *out)

@@ -16,6 +16,7 @@
 
 #include "base/crew.h"
 #include "store/anchor.h"
+#include "store/hold.h"
 #include "store/store.h"
 
 #define STORE_PATH_MAX 3072
@@ -211,6 +212,8 @@ struct store {
     bool has_notes;                     /* the last two are there: on a core */
     struct crew *crew;                  /* NULL when opened for reading */
     bool writing, log_writing;          /* a transaction is open; writing thread only */
+    struct hold hold;                   /* of held */
+    struct log_txn *held;               /* open behind its end, and not at work; writing thread only */
     struct scrub *scrub;                /* NULL: none; writing thread only */
     struct ahead ahead;                 /* writing thread only */
 };
@@ -238,6 +241,8 @@ struct room {
     bool counted;
     uint64_t steps;                     /* pages that the puts so far would take if none was touched twice */
 };
+/* So many puts that their sum would refuse what there is room for: another transaction begins anew. */
+bool room_is_worn(const struct room *r);
 MUST_USE enum err room_begin(struct room *r, struct env *e, struct fault *fault);
 /* Before a put of len bytes. touched: pages of all trees that this transaction wrote to, asked only when needed. */
 MUST_USE enum err room_for_put(struct room *r, size_t len, uint64_t (*touched)(void *arg), void *arg,
@@ -247,6 +252,7 @@ MUST_USE enum err room_for_put(struct room *r, size_t len, uint64_t (*touched)(v
 /* Opens DIR/log; an edge's log that a crash of the machine may have torn is thrown away first. */
 MUST_USE enum err log_open(struct store *s, struct fault *fault);
 void log_close(struct store *s);
+MUST_USE enum err log_range_past(struct store *s, uint64_t *first, uint64_t *last);         /* without what is held */
 MUST_USE enum err log_ready(struct store *s, struct fault *fault);         /* opens it when it is not */
 /* Room for a record or note of len bytes. */
 MUST_USE enum err log_room(struct log_txn *t, size_t len, struct fault *fault);
@@ -260,6 +266,7 @@ struct log_txn {
     struct room room;
     bool keeps;                         /* what it puts is in store.ahead, all of it */
     bool is_ahead;                      /* it is safe there */
+    bool owes;                          /* so are transactions before it that it goes on with (log_join) */
     bool trims;
     bool cuts;                          /* records behind cut_to go */
     uint64_t cut_to;

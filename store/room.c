@@ -1,5 +1,6 @@
 #include "store/internal.h"
 
+#define WORN_STEPS 8192         /* LMDB keeps up to 131,072 changed pages in memory */
 #define STEPS_PER_PUT 6         /* pages from root to leaf, and a split, of a tree of any size that fits a map */
 
 MUST_USE enum err room_begin(struct room *r, struct env *e, struct fault *fault)
@@ -23,6 +24,8 @@ static uint64_t left(const struct room *r)
     uint64_t have = (r->total > r->used ? r->total - r->used : 0) + r->free;
     return have > reserve(r) ? have - reserve(r) : 0;
 }
+
+bool room_is_worn(const struct room *r) { return r->steps > WORN_STEPS || r->steps > left(r) / 16; }
 
 /* A transaction cannot take more pages than its trees have, and not more than every step of every put; both are far
  * above the truth when it changes few entries of a large tree, or appends to one page again and again. */

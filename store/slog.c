@@ -167,6 +167,9 @@ static enum err seq_at(MDB_cursor *c, MDB_cursor_op op, uint64_t *seq)
 
 MUST_USE enum err log_begin(struct store *s, struct log_txn **out, struct fault *fault)
 {
+    enum err err = log_let_go(s, fault);
+    if (err != OK)
+        return err;
     if (!store_writable(s) || s->log_writing)
         return fault_set(fault, ERR_NOTNOW, "%s: the log cannot be written now", s->dir);
     struct log_txn *t = calloc(1, sizeof *t);
@@ -174,7 +177,7 @@ MUST_USE enum err log_begin(struct store *s, struct log_txn **out, struct fault 
         return ERR_NOMEM;
     t->s = s;
     s->log_writing = true;
-    enum err err = room_begin(&t->room, s->log, fault);
+    err = room_begin(&t->room, s->log, fault);
     int rc = err != OK ? 0 : env_write_begin(s->log, &t->txn);
     if (err == OK && rc == 0)
         rc = mdb_cursor_open(t->txn, s->log_dbi, &t->cursor);
@@ -327,6 +330,16 @@ MUST_USE enum err log_trim(struct log_txn *t, uint64_t before, unsigned chunks, 
     return err == OK ? OK : fault_set(fault, err, "cannot trim %s: %s", env_path(t->s->log), err_text(err));
 }
 
+/* Behind the end of t, as log_commit or log_abort has it: whether what it owes is in the log now. */
+static void end_hold(struct log_txn *t, bool committed)
+{
+    t->s->log_writing = false;
+    t->s->ahead.doubt |= (t->is_ahead || t->owes) && !committed;
+    if (t->owes)
+        hold_drop(&t->s->hold);
+    free(t);
+}
+
 MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault)
 {
     struct store *s = t->s;
@@ -345,9 +358,7 @@ MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault)
         return lmdb_err(fault, rc, "sync", s->dir);
     }
     rc = is_ahead ? env_write_commit_soft(s->log, t->txn) : env_write_commit(s->log, t->txn);
-    s->log_writing = false;
-    free(t);
-    s->ahead.doubt |= is_ahead && rc != 0;
+    end_hold(t, rc == 0);
     err = commit_err(fault, rc, s->log);
     return is_ahead && err == ERR_FULL ? ERR_STORE : err;
 }
@@ -360,9 +371,52 @@ void log_abort(struct log_txn *t)
         mdb_cursor_close(t->cursor);
     if (t->txn != NULL)
         mdb_txn_abort(t->txn);
-    t->s->log_writing = false;
-    t->s->ahead.doubt |= t->is_ahead;
-    free(t);
+    end_hold(t, false);
+}
+
+/* --- held open ---------------------------------------------------------------------------------------------------- */
+void log_on_hold(struct store *s, void (*want)(void *arg), void *arg) { hold_allow(&s->hold, want, arg); }
+
+bool log_is_held(const struct store *s) { return s->held != NULL; }
+
+MUST_USE enum err log_join(struct store *s, struct log_txn **out, struct fault *fault)
+{
+    struct log_txn *t = s->held;
+    if (t == NULL || room_is_worn(&t->room))
+        return log_begin(s, out, fault);
+    s->held = NULL;
+    t->is_ahead = false;
+    ahead_begin(t);
+    *out = t;
+    return OK;
+}
+
+MUST_USE enum err log_hold(struct log_txn *t, struct fault *fault)
+{
+    if (!t->is_ahead || t->trims || t->cuts || !hold_take(&t->s->hold))
+        return log_commit(t, fault);
+    t->owes = true;
+    t->s->held = t;
+    return OK;
+}
+
+MUST_USE enum err log_let_go(struct store *s, struct fault *fault)
+{
+    struct log_txn *t = s->held;
+    if (t == NULL)
+        return OK;
+    s->held = NULL;
+    return log_commit(t, fault);        /* t->is_ahead still says so */
+}
+
+bool log_is_behind(const struct store *s) { return s->ahead.doubt; }
+
+/* For readers. In the middle of a transaction the writing thread sees what was there before all that is held. */
+static enum err see_held(struct store *s)
+{
+    if (!store_writable(s))
+        return OK;
+    return hold_is_mine(&s->hold) ? log_let_go(s, NULL) : hold_wait(&s->hold);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
@@ -372,7 +426,7 @@ static enum err range(MDB_cursor *c, uint64_t *first, uint64_t *last)
     return err != OK ? err : seq_at(c, MDB_LAST, last);
 }
 
-MUST_USE enum err log_range(struct store *s, uint64_t *first, uint64_t *last)
+MUST_USE enum err log_range_past(struct store *s, uint64_t *first, uint64_t *last)
 {
     MDB_txn *txn;
     MDB_cursor *c;
@@ -386,6 +440,12 @@ MUST_USE enum err log_range(struct store *s, uint64_t *first, uint64_t *last)
     }
     env_read_end(s->log, txn);
     return rc != 0 ? lmdb_err(NULL, rc, "read", "log") : err;
+}
+
+MUST_USE enum err log_range(struct store *s, uint64_t *first, uint64_t *last)
+{
+    enum err err = see_held(s);
+    return err == OK ? log_range_past(s, first, last) : err;
 }
 
 MUST_USE enum err log_reader_open(struct store *s, struct log_reader **out, struct fault *fault)
@@ -406,6 +466,12 @@ MUST_USE enum err log_reader_open(struct store *s, struct log_reader **out, stru
 }
 
 MUST_USE enum err log_reader_begin(struct log_reader *r)
+{
+    enum err err = see_held(r->s);
+    return err == OK ? log_reader_begin_past(r) : err;
+}
+
+MUST_USE enum err log_reader_begin_past(struct log_reader *r)
 {
     enum err err = reader_begin(&r->reader);
     if (err != OK)

@@ -220,12 +220,15 @@ static enum err options_take(struct store *s, const struct store_options *o, str
 
 static void release(struct store *s)
 {
+    enum err err = log_let_go(s, NULL);
+    (void)err;                          /* not written: the next open has it from log/ahead */
     crew_close(s->crew);
     ahead_close(s);
     log_close(s);
     gen_close(atomic_load(&s->gen));
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd);
+    hold_close(&s->hold);
     (void)pthread_mutex_destroy(&s->follow);
     (void)pthread_mutex_destroy(&s->mutex);
     free(s);
@@ -242,6 +245,7 @@ MUST_USE enum err store_open(struct store **out, const struct store_options *o, 
     s->lock_fd = -1;
     (void)pthread_mutex_init(&s->mutex, NULL);
     (void)pthread_mutex_init(&s->follow, NULL);
+    hold_open(&s->hold);
     if (sodium_init() < 0)
         err = fault_set(fault, ERR_STORE, "libsodium does not start");
     else if ((err = options_take(s, o, fault)) != OK)
@@ -361,7 +365,7 @@ MUST_USE enum err fresh_make(struct store *s, struct fault *fault)
 {
     char path[STORE_PATH_MAX];
     struct gen *g;
-    if (!store_writable(s) || s->fresh != NULL || s->writing || s->log_writing)
+    if (!store_writable(s) || s->fresh != NULL || s->writing || log_let_go(s, fault) != OK || s->log_writing)
         return fault_set(fault, ERR_NOTNOW, "%s: a fresh generation cannot be begun now", s->dir);
     unsigned number = atomic_load(&s->gen)->number + 1;
     enum err err = data_path(path, s->dir, number);
@@ -510,6 +514,9 @@ MUST_USE enum err store_follow(struct store *s, struct fault *fault)
 MUST_USE enum err store_settle(struct store *s, struct fault *fault)
 {
     struct env *data = atomic_load(&s->gen)->env;
+    enum err err = log_let_go(s, fault);
+    if (err != OK)
+        return err;
     if (!store_writable(s) || s->writing || s->log_writing)
         return fault_set(fault, ERR_NOTNOW, "%s: cannot be settled now", s->dir);
     int rc = s->log != NULL ? env_settle(s->log) : 0;

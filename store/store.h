@@ -150,12 +150,31 @@ bool store_is_written(const struct store *s);                   /* some process 
 MUST_USE enum err log_commit(struct log_txn *t, struct fault *fault);
 void log_abort(struct log_txn *t);                              /* NULL is fine */
 
+/* A core's transactions behind log_ahead may stay open, so that what follows goes on in them and the pages that all of them touch are
+ * written once: log_hold instead of log_commit, log_join instead of log_begin. They are safe and may be told; readers wait until they
+ * are committed. An aborted one takes along what was held: log_settle has it again. All for the writing thread.
+ *
+ *     log_begin ─► log_ahead ─► log_hold ─► log_join ─► log_ahead ─► log_hold ─► ... ─► log_let_go */
+/* want: asks the writing thread for log_let_go, as a reader waits for it; called in any thread, it must not wait. NULL: nothing is
+ * held, and log_hold is log_commit. Not while something is held. */
+void log_on_hold(struct store *s, void (*want)(void *arg), void *arg);
+MUST_USE enum err log_join(struct store *s, struct log_txn **out, struct fault *fault);
+MUST_USE enum err log_hold(struct log_txn *t, struct fault *fault);
+/* Commits what is held; log_begin, a reader of the same thread, store_settle and store_close do so themselves. Errors: as log_commit
+ * behind log_ahead. */
+MUST_USE enum err log_let_go(struct store *s, struct fault *fault);
+bool log_is_held(const struct store *s);
+/* Something that is safe is not in the log: log_settle is due. */
+bool log_is_behind(const struct store *s);
+
 /* First and last seq in the log; both 0: empty. */
 MUST_USE enum err log_range(struct store *s, uint64_t *first, uint64_t *last);
 /* A reader over the log as it was at log_reader_begin. One thread at a time. */
 struct log_reader;
 MUST_USE enum err log_reader_open(struct store *s, struct log_reader **out, struct fault *fault);
 MUST_USE enum err log_reader_begin(struct log_reader *r);
+/* The same without what is held (log_hold): for threads that must not wait. */
+MUST_USE enum err log_reader_begin_past(struct log_reader *r);
 void log_reader_end(struct log_reader *r);
 void log_reader_close(struct log_reader *r);
 MUST_USE enum err log_reader_range(struct log_reader *r, uint64_t *first, uint64_t *last);

@@ -238,7 +238,7 @@ int cmd_log(const struct options *o)
         run.keys = NULL;
     if (code == EXIT_FINE) {
         err = log_reader_open(t.store, &run.reader, &fault);
-        if (err == OK && (err = log_reader_begin(run.reader)) == OK) {
+        if (err == OK && (err = tool_log_begin(&t, run.reader)) == OK) {
             code = log_walk(&run);
             log_reader_end(run.reader);
         } else {

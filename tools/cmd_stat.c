@@ -30,7 +30,7 @@ static uint64_t log_head(const struct tool_store *t, uint64_t applied)
     uint64_t first = 0, last = 0, found = applied;
     size_t need = 0;
     uint8_t *buf = malloc(RECORD_MAX);
-    if (buf != NULL && log_reader_open(t->store, &reader, NULL) == OK && log_reader_begin(reader) == OK) {
+    if (buf != NULL && log_reader_open(t->store, &reader, NULL) == OK && tool_log_begin(t, reader) == OK) {
         if (log_reader_range(reader, &first, &last) == OK)
             for (uint64_t seq = last; seq > applied && seq >= first && found == applied; seq--)
                 if (log_reader_get(reader, seq, buf, RECORD_MAX, &bytes, &need) == OK && record_read(bytes, &r) == OK

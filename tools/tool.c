@@ -8,6 +8,10 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#define LOG_TRIES 1000
+#define LOG_TRY_US 1000
 
 int tool_fail(int code, const char *format, ...)
 {
@@ -73,6 +77,21 @@ void tool_close(struct tool_store *t)
     if (t->store != NULL)
         store_close(t->store);
     *t = (struct tool_store){ 0 };
+}
+
+MUST_USE enum err tool_log_begin(const struct tool_store *t, struct log_reader *r)
+{
+    bool waits = !t->empty && store_role(t->store) == STORE_CORE && store_is_written(t->store);
+    for (unsigned i = 0;; i++) {
+        uint64_t first = 0, last = 0;
+        enum err err = log_reader_begin(r);
+        if (err != OK)
+            return err;
+        if (!waits || i == LOG_TRIES || log_reader_range(r, &first, &last) != OK || last >= t->head.seq)
+            return OK;
+        log_reader_end(r);
+        (void)usleep(LOG_TRY_US);
+    }
 }
 
 static int read_pub(const char *dir, uint8_t pub[32])

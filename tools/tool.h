@@ -59,6 +59,8 @@ struct tool_store {
 /* EXIT_FINE or, after telling why, EXIT_USAGE (no store there, cannot be opened). tool_close in both cases. */
 int tool_open(struct tool_store *t, const char *dir);
 void tool_close(struct tool_store *t);
+/* Beside a core at work, whose newest records may reach the log some ms behind the data: when it has all that the view has. */
+MUST_USE enum err tool_log_begin(const struct tool_store *t, struct log_reader *r);
 
 /* The key that the core signs with: --core-key, else on a core DIR/node.pub. *known false: an edge without --core-key.
  * EXIT_FINE, or EXIT_USAGE after telling why. */

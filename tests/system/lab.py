@@ -65,7 +65,7 @@ def claim(n):
 
 def port():
     """A loopback port that is free for TCP and UDP and was given to nobody else. Those from 20000 on are the unit tests'."""
-    while True:
+    for _ in range(200000):
         n = random.randrange(26000, 32000)
         if n in _given or not claim(n):
             continue
@@ -77,6 +77,7 @@ def port():
                 continue
         _given.add(n)
         return n
+    raise AssertionError("no port is left: run fewer files at a time, as scripts/test does")
 
 
 # --- waiting ------------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ static void older_drop(void)
     older_n = 0;
 }
 
-static struct log_txn *append(struct model *m, struct rnd *r, size_t most)
+static void want(void *arg) { (void)arg; }          /* this thread reads, too: nobody waits */
+static struct log_txn *append_to(struct model *m, struct rnd *r, size_t most, bool join)
 {
     static uint8_t record[200000];
     struct log_txn *l;
@@ -32,10 +33,11 @@ static struct log_txn *append(struct model *m, struct rnd *r, size_t most)
     wr_u64(&w, ++m->next_id);
     memset(record + 8, (int)m->next_id, len - 8);
     m->id[++m->last] = m->next_id;
-    assert_ok(log_begin(t.s, &l, &t.fault), &t.fault);
+    assert_ok(join ? log_join(t.s, &l, &t.fault) : log_begin(t.s, &l, &t.fault), &t.fault);
     assert_ok(log_append(l, m->last, bytes_of(record, len), &t.fault), &t.fault);
     return l;
 }
+static struct log_txn *append(struct model *m, struct rnd *r, size_t most) { return append_to(m, r, most, false); }
 static void checkpoint(struct model *m)
 {
     assert_ok(store_settle(t.s, &t.fault), &t.fault);
@@ -46,13 +48,13 @@ static void checkpoint(struct model *m)
 static void step_ahead(struct model *m, struct rnd *r)
 {
     char with[24] = "";
-    struct log_txn *l = append(m, r, rnd_below(r, 3) == 0 ? 190000 : 9000);
+    struct log_txn *l = append_to(m, r, rnd_below(r, 3) == 0 ? 190000 : 9000, rnd_below(r, 8) > 0);
     if (rnd_below(r, 3) > 0)
         snprintf(with, sizeof with, "x%d", (int)m->next_id);
     older_add();
     enum err err = log_ahead(l, bytes_of_text(with), &t.fault);
     assert_true(err == OK || err == ERR_LIMIT);
-    assert_ok(log_commit(l, &t.fault), &t.fault);
+    assert_ok(rnd_below(r, 3) > 0 ? log_hold(l, &t.fault) : log_commit(l, &t.fault), &t.fault);
     if (err == ERR_LIMIT)
         older_drop();
     else
@@ -71,12 +73,24 @@ static void step_cut(struct model *m, struct rnd *r)
     assert_ok(log_commit(l, &t.fault), &t.fault);
     older_drop();
 }
+/* One that comes to nothing; what it went on in was true. */
+static void step_abort(struct model *m, struct rnd *r)
+{
+    bool held = log_is_held(t.s);
+    log_abort(append_to(m, r, 9000, true));
+    m->last--;
+    assert_int_equal(log_is_behind(t.s), held);
+    assert_ok(log_settle(t.s, &t.fault), &t.fault);
+    if (held)
+        older_drop();
+}
 static void step(struct model *m, struct rnd *r)
 {
     switch (rnd_below(r, 16)) {
     case 0: assert_ok(log_commit(append(m, r, 20000), &t.fault), &t.fault); older_drop(); break;
     case 1: step_cut(m, r); break;
-    case 2: tmp_store_reopen(&t); break;            /* as behind a kill: the kernel has all */
+    case 2: tmp_store_reopen(&t); log_on_hold(t.s, want, NULL); break;      /* as behind a kill: the kernel has all */
+    case 4: step_abort(m, r); break;
     case 3: checkpoint(m); break;
     default: step_ahead(m, r);
     }
@@ -118,6 +132,7 @@ static void rounds(void **state)
         struct rnd r = rnd_seed(seed);
         m = (struct model){ .last = 0 };
         tmp_store_open(&t, STORE_CORE);
+        log_on_hold(t.s, want, NULL);
         for (unsigned at = 0; at < 100; at++) {
             step(&m, &r);
             if (rnd_below(&r, 4) > 0)

@@ -221,6 +221,7 @@ static void fail_commits(struct bed *b, unsigned n)
     failing.calls = *failing.true_calls;
     failing.calls.begin = failing_begin;
     failing.calls.commit_soft = failing_commit;
+    failing.calls.commit_later = failing_commit;
     failing.calls.again = failing_again;
     failing.left = n;
     b->source->calls = &failing.calls;
@@ -271,6 +272,50 @@ static void records_follow_the_log(void **state)
         copied_lags(&b, false);
         bed_close(&b);
     }
+}
+
+/* A group that fails behind its first row goes on in the transaction of one that was told: that one is there, at once and in all three. */
+static enum err failing_row_put(struct source_txn *t, uint64_t zone, const struct row *row, struct fault *fault)
+{
+    bool is_meant = name_equal(row->owner, bytes_of("\6broken\7example\3com", 20));
+    enum err err = failing.true_calls->row_put(t, zone, row, fault);
+    if (is_meant)
+        failing.left--;
+    return is_meant ? fault_set(fault, ERR_STORE, "as the test wants it") : err;
+}
+
+static void held_and_lost(void **state)
+{
+    struct bed b;
+    (void)state;
+    bed_open(&b);
+    bed_whole(&b, CHANGE_CREATE, ZONE, BASE, NULL);
+    bed_quiet(&b);
+    failing.true_calls = b.source->calls;
+    failing.calls = *failing.true_calls;
+    failing.calls.begin = failing_begin;
+    failing.calls.row_put = failing_row_put;
+    failing.left = 1;
+    b.source->calls = &failing.calls;
+    struct edit *good = edit_new(ZONE, "good 300 A 192.0.2.3\n", NULL), *bad = edit_new(ZONE, "broken 300 A 192.0.2.4\n", NULL);
+    bad->c.author.via = VIA_UPDATE;         /* two groups, one right behind the other */
+    bed_stall(&b);
+    bed_put(&b, &good->c);
+    bed_put(&b, &bad->c);
+    bed_go(&b);
+    bed_wait(&b);
+    assert_int_equal(good->c.result.end, CHANGE_DONE);
+    assert_int_equal(bad->c.result.end, CHANGE_FAILED);
+    assert_int_equal(failing.left, 0);
+    edit_free(good);
+    edit_free(bad);
+    assert_true(bed_holds(&b, ZONE, "good.example.com.") && !bed_holds(&b, ZONE, "broken.example.com."));
+    assert_true(bed_has(&b, ZONE, "192.0.2.3") && !bed_has(&b, ZONE, "192.0.2.4"));
+    bed_check(&b, ZONE);
+    copied_lags(&b, false);
+    bed_edit(&b, ZONE, "later 300 A 192.0.2.5\n", NULL);
+    bed_check(&b, ZONE);
+    bed_close(&b);
 }
 
 /* Bytes of another past, or none at all, are no change of these records. */
@@ -583,7 +628,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_of_them_may_be_behind), cmocka_unit_test(nothing_told_is_lost), cmocka_unit_test(a_checkpoint_comes_in_time),
         cmocka_unit_test(a_checkpoint_that_fails),
-        cmocka_unit_test(a_frame_that_fails), cmocka_unit_test(records_follow_the_log), cmocka_unit_test(bytes_that_do_not_follow),
+        cmocka_unit_test(a_frame_that_fails), cmocka_unit_test(records_follow_the_log), cmocka_unit_test(held_and_lost), cmocka_unit_test(bytes_that_do_not_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,91 @@
+#include "store/hold.h"
+
+#include "base/clock.h"
+#include "base/thread.h"
+
+#define WAIT_MOST_MS 10000      /* the holder waits for one flush of a disk at most */
+
+void hold_open(struct hold *h)
+{
+    *h = (struct hold){ .wanted = false };
+    (void)pthread_mutex_init(&h->lock, NULL);
+    cond_open(&h->dropped);
+}
+
+void hold_close(struct hold *h)
+{
+    (void)pthread_cond_destroy(&h->dropped);
+    (void)pthread_mutex_destroy(&h->lock);
+}
+
+void hold_allow(struct hold *h, void (*want)(void *arg), void *arg)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    h->want = want;
+    h->arg = arg;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+bool hold_is_mine(struct hold *h)
+{
+    if (!atomic_load(&h->on))
+        return false;
+    (void)pthread_mutex_lock(&h->lock);
+    bool mine = atomic_load(&h->on) && pthread_equal(h->by, pthread_self());
+    (void)pthread_mutex_unlock(&h->lock);
+    return mine;
+}
+
+bool hold_take(struct hold *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    bool may = h->want != NULL && !h->wanted && h->n + 1 < HOLD_MOST && atomic_load(&h->guests) == 0;
+    if (may) {
+        h->by = pthread_self();
+        h->n++;
+        atomic_store(&h->on, true);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return may;
+}
+
+void hold_guest(struct hold *h, bool comes)
+{
+    if (comes)
+        (void)atomic_fetch_add(&h->guests, 1);
+    else
+        (void)atomic_fetch_sub(&h->guests, 1);
+}
+
+void hold_drop(struct hold *h)
+{
+    if (!atomic_load(&h->on))
+        return;
+    (void)pthread_mutex_lock(&h->lock);
+    atomic_store(&h->on, false);
+    h->wanted = false;
+    h->n = 0;
+    h->round++;
+    (void)pthread_cond_broadcast(&h->dropped);
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+MUST_USE enum err hold_wait(struct hold *h)
+{
+    uint64_t end_ms = clock_mono_ms() + WAIT_MOST_MS, now_ms;
+    if (!atomic_load(&h->on))
+        return OK;
+    (void)pthread_mutex_lock(&h->lock);
+    uint64_t round = h->round;
+    bool mine = pthread_equal(h->by, pthread_self());
+    if (atomic_load(&h->on) && !mine && !h->wanted) {
+        h->wanted = true;
+        if (h->want != NULL)
+            h->want(h->arg);
+    }
+    while (atomic_load(&h->on) && !mine && h->round == round && (now_ms = clock_mono_ms()) < end_ms)
+        (void)cond_rest(&h->dropped, &h->lock, end_ms - now_ms);
+    bool over = !atomic_load(&h->on) || mine || h->round != round;
+    (void)pthread_mutex_unlock(&h->lock);
+    return over ? OK : ERR_NOTNOW;
+}
