@@ -339,7 +339,7 @@ static bool settled(struct changer *ch, struct fault *fault)
 {
     char why[FAULT_TEXT_MAX + 64];
     enum err err = commit_settle(ch->o.committer, fault);       /* what another left there: no view may be older */
-    ch->unsettled |= atomic_exchange(&ch->whole_unknown, false);
+    ch->unsettled |= atomic_exchange(&ch->whole_unknown, false) || source_is_barred(ch->o.source);
     if ((err == OK || err == ERR_NOTNOW) && ch->started && !ch->unsettled)
         return true;
     if (err == OK || err == ERR_NOTNOW)

@@ -28,7 +28,7 @@ static void checkpoint(void *arg)
     struct fault fault = { "" };
     char why[FAULT_TEXT_MAX + 64];
     ch->checkpoint_waits = false;
-    if (!ch->started || ch->unsettled)
+    if (!ch->started || ch->unsettled || source_is_barred(ch->o.source))
         return;                         /* the records may lack something: a later commit asks again */
     enum err err = source_settle(ch->o.source, &fault);
     if (err == OK && (err = commit_checkpoint(ch->o.committer, &fault)) == ERR_NOTNOW)

@@ -310,7 +310,9 @@ static void unknown(struct group *g, enum err err, const char *next)
     char why[FAULT_TEXT_MAX + 64];
     g->ch->unsettled = true;
     log_error("changes.unknown", "err=%s next=\"%s\"", log_quote(why, sizeof why, fault_text(g->fault, err)), next);
+    changer_again_soon(g->ch);
     end_parts(g, CHANGE_UNKNOWN, err, g->fault);
+    changer_hold_lost(g->ch);           /* before anybody hears of it: what was held was told */
 }
 
 /* ERR_FULL: nothing happened, all may be tried again in halves. */
@@ -342,6 +344,8 @@ static enum err end_ahead(struct group *g, enum err err)
         }
     }
     source_bar(source, true);
+    source_abort(g->txn);
+    g->txn = NULL;
     unknown(g, err, "the log may be ahead of records and store: they follow before the next change");
     return OK;
 }
@@ -458,6 +462,7 @@ static enum err group_work(struct group *g)
     if (!built || !source_is_broken(g->ch->o.source))
         return err;
     g->ch->unsettled = true;
+    changer_again_soon(g->ch);
     end_parts(g, CHANGE_UNKNOWN, err, g->fault);
     return OK;
 }
@@ -502,7 +507,8 @@ static size_t run_some(struct changer *ch, struct change **v, size_t n)
         if (!g.part[i].apart)
             tell(ch, g.part[i].v, g.part[i].n);
     group_end(&g);
-    changer_hold_lost(ch);
+    if (err != OK)
+        changer_hold_lost(ch);
     if (err == OK)
         run_apart(ch, g.part, g.parts);
     free(g.part);

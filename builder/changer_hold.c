@@ -7,7 +7,7 @@
 
 #define HOLD_MS 5               /* so old may be what another process reads, the command line's tools */
 
-/* What a failure leaves undone is found and done by changer_settle. */
+/* Also where a group of general entries lost what the log held. While things are unsettled changer_settle does it, now and then. */
 static void let_go(void *changer)
 {
     struct changer *ch = changer;
@@ -16,11 +16,10 @@ static void let_go(void *changer)
     enum err err = source_let_go(ch->o.source, &fault), log_err = commit_let_go(ch->o.committer, err == OK ? &fault : NULL);
     if (err == OK)
         err = log_err;
-    if (err == OK)
-        return;
-    ch->unsettled = true;
-    log_error("changes.hold", "err=%s next=\"they follow before the next change\"", log_quote(why, sizeof why, fault_text(&fault, err)));
-    changer_again_soon(ch);
+    if (err != OK)
+        log_error("changes.hold", "err=%s next=\"brought back from log/ahead\"", log_quote(why, sizeof why, fault_text(&fault, err)));
+    if (!ch->unsettled)
+        changer_hold_lost(ch);
 }
 
 /* Let go has been by now: the queue saw to it. */
@@ -53,7 +52,7 @@ void changer_hold_lost(struct changer *ch)
 {
     struct fault fault = { "" };
     char why[FAULT_TEXT_MAX + 64];
-    if (ch->unsettled || (!source_is_barred(ch->o.source) && !log_is_behind(ch->o.store)))
+    if (!source_is_barred(ch->o.source) && !log_is_behind(ch->o.store))
         return;
     enum err err = commit_settle(ch->o.committer, &fault);
     if (err == OK || err == ERR_NOTNOW)

@@ -59,11 +59,14 @@ static enum err gather_records(struct publisher *p, uint64_t after, uint64_t las
     return w->full ? ERR_NOSPACE : OK;
 }
 
-/* What comes behind `after` was told already, and the log holds it back still (log_hold): that is waited for. An error of the reader leaves
- * nothing to read. */
+/* What comes behind `after` was told already, and the log holds it back still (log_hold). Who asks for it asks again in some ms; but a log
+ * that seems empty would make him copy, so the first records of all are waited for. An error of the reader leaves nothing to read. */
 static void see_newest(struct publisher *p, uint64_t after, uint64_t *first, uint64_t *last)
 {
     if (after < *last || after >= p->seen.limit)
+        return;
+    log_want(p->o.store);
+    if (*first > 0)
         return;
     log_reader_end(p->reader);
     if (log_reader_begin(p->reader) == OK || log_reader_begin_past(p->reader) == OK)

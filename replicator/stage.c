@@ -45,7 +45,7 @@ enum err stage_limits(struct committer *c, const struct op *ops, size_t n, struc
 
 enum err stage_begin(struct committer *c, struct fault *fault)
 {
-    enum err err = c->dirty ? commit_recover(c, fault) : OK;
+    enum err err = c->dirty || (c->log == NULL && log_is_behind(c->store)) ? commit_recover(c, fault) : OK;
     if (err == OK && c->txn == NULL)
         err = store_begin(c->store, &c->txn, fault);
     return err;

@@ -431,6 +431,8 @@ MUST_USE enum err log_settle(struct store *s, struct fault *fault)
     if (err == OK && (err = settle(s, &joined, fault)) == OK)
         err = void_from(s, joined, fault);
     a->doubt = err != OK;
+    if (err == OK && hold_is_lost(&s->hold))
+        hold_drop(&s->hold);
     return err;
 }
 

@@ -221,6 +221,8 @@ static enum err write_begin(struct book_txn *t, bool again, struct fault *fault)
         return err;
     if (!again && atomic_load(&b->barred)) {
         (void)pthread_mutex_unlock(&b->writer);
+        if (hold_is_lost(&b->hold) && !hold_is_mine(&b->hold))
+            return write_begin(t, again, fault);        /* lost while the lock was waited for: until it is back, or a second */
         return fault_set(fault, ERR_STORE, "%s waits for a change that the log has: it is tried again soon", env_path(b->env));
     }
     /* a reader that was killed keeps what commits free until it is noticed */
@@ -267,10 +269,14 @@ MUST_USE enum err book_begin(struct book *b, enum book_mode mode, struct book_tx
     return OK;
 }
 
-static void txn_free(struct book_txn *t)
+static void txn_free(struct book_txn *t, bool committed)
 {
-    if (t->owes)
+    if (t->owes && committed)
         hold_drop(&t->book->hold);
+    if (t->owes && !committed) {
+        book_bar(t->book, true);
+        hold_lose(&t->book->hold);
+    }
     if (t->writing)
         (void)pthread_mutex_unlock(&t->book->writer);
     free(t->keep.buf);
@@ -281,9 +287,7 @@ MUST_USE enum err book_commit(struct book_txn *t, struct fault *fault)
 {
     struct env *e = t->book->env;
     int rc = t->writing ? env_write_commit(e, t->txn) : mdb_txn_commit(t->txn);
-    if (rc != 0 && t->owes)
-        book_bar(t->book, true);
-    txn_free(t);
+    txn_free(t, rc == 0);
     return rc == 0 ? OK : commit_err(fault, rc, e);
 }
 
@@ -293,7 +297,7 @@ MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault)
     int rc = env_write_commit_soft(e, t->txn);
     if (rc != 0)
         book_bar(t->book, true);
-    txn_free(t);
+    txn_free(t, rc == 0);
     return rc == 0 ? OK : commit_err(fault, rc, e);
 }
 
@@ -302,6 +306,7 @@ MUST_USE enum err book_hold(struct book_txn *t, struct fault *fault)
     if (!hold_take(&t->book->hold))
         return book_commit_soft(t, fault);
     t->owes = true;
+    t->book->env->softs += t->book->env->anchored;
     t->book->held = t;
     return OK;
 }
@@ -331,7 +336,12 @@ MUST_USE enum err book_settle(struct book *b, struct fault *fault)
     return rc == 0 ? OK : commit_err(fault, rc, b->env);
 }
 
-void book_bar(struct book *b, bool on) { atomic_store(&b->barred, on); }
+void book_bar(struct book *b, bool on)
+{
+    atomic_store(&b->barred, on);
+    if (!on && hold_is_lost(&b->hold))
+        hold_drop(&b->hold);
+}
 
 void book_abort(struct book_txn *t)
 {
@@ -341,10 +351,8 @@ void book_abort(struct book_txn *t)
         t->book->held = t;
         return;
     }
-    if (t->owes)
-        book_bar(t->book, true);
     mdb_txn_abort(t->txn);
-    txn_free(t);
+    txn_free(t, false);
 }
 
 uint64_t book_txn_number(const struct book_txn *t)

@@ -48,8 +48,8 @@ MUST_USE enum err book_kept(const struct book_txn *t, struct bytes *out);
 MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault);
 /* The same, but t stays open, for the thread that began it, so that the pages which it and those behind it touch are written once:
  * BOOK_JOIN goes on in it. BOOK_READ and who else writes wait until it is committed (book_let_go). One that is aborted after it put or
- * deleted something takes along what was held: then the book is barred, and who has what was kept does it again. Where nothing may be
- * held it is book_commit_soft. */
+ * deleted something takes along what was held: then the book is barred, and who has what was kept does it again; until book_bar(b, false)
+ * all others wait. Where nothing may be held it is book_commit_soft. */
 MUST_USE enum err book_hold(struct book_txn *t, struct fault *fault);
 /* want: asks the holder for book_let_go, as somebody waits; in any thread, it must not wait. NULL: nothing is held any more; only when
  * nothing is. */

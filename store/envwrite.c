@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #define SOFTS_MOST 512              /* commits, */
-#define WRITE_OUT_EVERY 16          /* commits: what they wrote is handed to the disk, which nobody waits for */
+#define WRITE_OUT_EVERY 16          /* commits, and what was held of one: what they wrote is handed to the disk, which nobody waits for */
 #define SOFT_PAGES_MOST 16384       /* and pages that they may take, from anchor to anchor */
 
 /* --- commits ----------------------------------------------------------------------------------------------------------- */
@@ -68,8 +68,10 @@ static int commit_unsynced(struct env *e, MDB_txn *txn)
     }
     if ((rc = mdb_txn_commit(txn)) != 0)
         look_for_panic(e);
-    else if (++e->softs % WRITE_OUT_EVERY == 0)
+    else if (++e->softs - e->written_out >= WRITE_OUT_EVERY) {
+        e->written_out = e->softs;
         write_out(e);
+    }
     int back = mdb_env_set_flags(e->mdb, MDB_NOSYNC, 0);
     return rc != 0 ? rc : back;
 }
@@ -87,7 +89,7 @@ static int anchor_newest(struct env *e)
         || (rc = anchor_write(&e->anchor, ANCHOR_HELD, e->boot, &place)) != 0)
         return rc;
     e->place = place;
-    e->softs = 0;
+    e->softs = e->written_out = 0;
     e->steps = 0;
     e->pages = info.me_last_pgno + 1;
     mdb_txn_reset(e->pin);

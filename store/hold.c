@@ -4,6 +4,7 @@
 #include "base/thread.h"
 
 #define WAIT_MOST_MS 10000      /* the holder waits for one flush of a disk at most */
+#define LOST_MOST_MS 1000       /* a disk that has no room may keep it from being done again for long */
 
 void hold_open(struct hold *h)
 {
@@ -39,7 +40,7 @@ bool hold_is_mine(struct hold *h)
 bool hold_take(struct hold *h)
 {
     (void)pthread_mutex_lock(&h->lock);
-    bool may = h->want != NULL && !h->wanted && h->n + 1 < HOLD_MOST && atomic_load(&h->guests) == 0;
+    bool may = h->want != NULL && !h->wanted && !h->lost && h->n + 1 < HOLD_MOST && atomic_load(&h->guests) == 0;
     if (may) {
         h->by = pthread_self();
         h->n++;
@@ -63,28 +64,60 @@ void hold_drop(struct hold *h)
         return;
     (void)pthread_mutex_lock(&h->lock);
     atomic_store(&h->on, false);
-    h->wanted = false;
+    h->wanted = h->lost = false;
     h->n = 0;
     h->round++;
     (void)pthread_cond_broadcast(&h->dropped);
     (void)pthread_mutex_unlock(&h->lock);
 }
 
+void hold_lose(struct hold *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    h->lost = atomic_load(&h->on);
+    h->n = 0;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+bool hold_is_lost(struct hold *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    bool lost = h->lost;
+    (void)pthread_mutex_unlock(&h->lock);
+    return lost;
+}
+
+/* Under the lock. */
+static void ask(struct hold *h)
+{
+    bool asks = atomic_load(&h->on) && !h->wanted && !pthread_equal(h->by, pthread_self());
+    h->wanted |= asks;
+    if (asks && h->want != NULL)
+        h->want(h->arg);
+}
+
+void hold_ask(struct hold *h)
+{
+    if (!atomic_load(&h->on))
+        return;
+    (void)pthread_mutex_lock(&h->lock);
+    ask(h);
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
 MUST_USE enum err hold_wait(struct hold *h)
 {
-    uint64_t end_ms = clock_mono_ms() + WAIT_MOST_MS, now_ms;
+    uint64_t from_ms = clock_mono_ms(), ms = 0;
     if (!atomic_load(&h->on))
         return OK;
     (void)pthread_mutex_lock(&h->lock);
     uint64_t round = h->round;
     bool mine = pthread_equal(h->by, pthread_self());
-    if (atomic_load(&h->on) && !mine && !h->wanted) {
-        h->wanted = true;
-        if (h->want != NULL)
-            h->want(h->arg);
+    ask(h);
+    while (atomic_load(&h->on) && !mine && h->round == round && ms < (h->lost ? LOST_MOST_MS : WAIT_MOST_MS)) {
+        (void)cond_rest(&h->dropped, &h->lock, LOST_MOST_MS - ms % LOST_MOST_MS);
+        ms = clock_mono_ms() - from_ms;
     }
-    while (atomic_load(&h->on) && !mine && h->round == round && (now_ms = clock_mono_ms()) < end_ms)
-        (void)cond_rest(&h->dropped, &h->lock, end_ms - now_ms);
     bool over = !atomic_load(&h->on) || mine || h->round != round;
     (void)pthread_mutex_unlock(&h->lock);
     return over ? OK : ERR_NOTNOW;

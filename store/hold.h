@@ -1,7 +1,8 @@
 /* A writing transaction that stays open behind its end, so that the next one goes on in it and their pages are written once. Who reads
  * in another thread sees the state before it: so he asks for its end first, and waits for that.
  *
- *     holder: hold_take ─► (goes on, hold_take) ... ─► committed ─► hold_drop          reader: hold_wait ─► reads */
+ *     holder: hold_take ─► (goes on, hold_take) ... ─► committed ─► hold_drop          reader: hold_wait ─► reads
+ *                                                   └► lost ─► hold_lose ─► done again ─► hold_drop */
 #ifndef AZOTH_STORE_HOLD_H
 #define AZOTH_STORE_HOLD_H
 
@@ -19,7 +20,7 @@ struct hold {
     atomic_bool on;
     atomic_uint guests;         /* who writes next: nothing is held over them */
     pthread_t by;               /* what follows: under the lock */
-    bool wanted;
+    bool wanted, lost;
     uint64_t round;             /* one more with each drop */
     void (*want)(void *arg);    /* makes the holder end it, soon; NULL: nothing is ever held */
     void *arg;
@@ -36,7 +37,12 @@ bool hold_take(struct hold *h);
 /* Somebody else is about to write; and does, or gave up. */
 void hold_guest(struct hold *h, bool comes);
 void hold_drop(struct hold *h);         /* nothing to do when nothing is held */
+/* What was held is gone, and has to be done again before anybody may read: until hold_drop all wait, and nothing is held. */
+void hold_lose(struct hold *h);
+bool hold_is_lost(struct hold *h);
 /* Until what is held now is committed; at once when nothing is, or the caller holds it. ERR_NOTNOW: that took too long. */
 MUST_USE enum err hold_wait(struct hold *h);
+/* Asks for the end of what is held, as hold_wait does, and does not wait. */
+void hold_ask(struct hold *h);
 
 #endif

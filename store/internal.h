@@ -52,7 +52,8 @@ struct env {
     bool anchored;                      /* the file says HELD, and `pin` reads the state that it names */
     MDB_txn *pin;
     _Atomic uint64_t pinned;            /* its transaction; 0: none; any thread */
-    unsigned softs;                     /* commits since then */
+    unsigned softs;                     /* commits since then, and what was held of them (hold.h) */
+    unsigned written_out;               /* of those, what the disk was given */
     uint64_t steps;                     /* pages that the puts since then may have taken (room.c) */
     uint64_t pages;                     /* of the environment then */
     atomic_uint grown;

@@ -335,8 +335,10 @@ static void end_hold(struct log_txn *t, bool committed)
 {
     t->s->log_writing = false;
     t->s->ahead.doubt |= (t->is_ahead || t->owes) && !committed;
-    if (t->owes)
+    if (t->owes && committed)
         hold_drop(&t->s->hold);
+    else if (t->owes)
+        hold_lose(&t->s->hold);
     free(t);
 }
 
@@ -396,6 +398,7 @@ MUST_USE enum err log_hold(struct log_txn *t, struct fault *fault)
     if (!t->is_ahead || t->trims || t->cuts || !hold_take(&t->s->hold))
         return log_commit(t, fault);
     t->owes = true;
+    t->s->log->softs += t->s->log->anchored;
     t->s->held = t;
     return OK;
 }
@@ -408,6 +411,8 @@ MUST_USE enum err log_let_go(struct store *s, struct fault *fault)
     s->held = NULL;
     return log_commit(t, fault);        /* t->is_ahead still says so */
 }
+
+void log_want(struct store *s) { hold_ask(&s->hold); }
 
 bool log_is_behind(const struct store *s) { return s->ahead.doubt; }
 

@@ -152,7 +152,7 @@ void log_abort(struct log_txn *t);                              /* NULL is fine 
 
 /* A core's transactions behind log_ahead may stay open, so that what follows goes on in them and the pages that all of them touch are
  * written once: log_hold instead of log_commit, log_join instead of log_begin. They are safe and may be told; readers wait until they
- * are committed. An aborted one takes along what was held: log_settle has it again. All for the writing thread.
+ * are committed. An aborted one takes along what was held: log_settle has it again, and readers wait for that. All for the writing thread.
  *
  *     log_begin ─► log_ahead ─► log_hold ─► log_join ─► log_ahead ─► log_hold ─► ... ─► log_let_go */
 /* want: asks the writing thread for log_let_go, as a reader waits for it; called in any thread, it must not wait. NULL: nothing is
@@ -164,6 +164,8 @@ MUST_USE enum err log_hold(struct log_txn *t, struct fault *fault);
  * behind log_ahead. */
 MUST_USE enum err log_let_go(struct store *s, struct fault *fault);
 bool log_is_held(const struct store *s);
+/* Any thread: asks for log_let_go, as a reader does, and does not wait. */
+void log_want(struct store *s);
 /* Something that is safe is not in the log: log_settle is due. */
 bool log_is_behind(const struct store *s);
 

@@ -170,6 +170,72 @@ static void an_aborted_one(void **state)
     end_book(b);
 }
 
+struct guest { struct book *b; enum book_mode mode; bool saw; };
+static void *guest(void *arg)
+{
+    struct guest *g = arg;
+    struct book_txn *x = txn(g->b, g->mode);
+    g->saw = has(x, "a");
+    book_abort(x);
+    return NULL;
+}
+
+/* Whoever comes while what was held is lost, or waits already, reads and writes when it is back. */
+static void others_wait_for_what_was_lost(void **state)
+{
+    static const enum book_mode modes[] = { BOOK_READ, BOOK_WRITE };
+    (void)state;
+    for (size_t i = 0; i < ROWS(modes); i++) {
+        struct book *b = new_book();
+        struct guest g[2] = { { .b = b, .mode = modes[i] }, { .b = b, .mode = modes[i] } };
+        pthread_t thread[2];
+        hold(b, "a");
+        assert_int_equal(pthread_create(&thread[0], NULL, guest, &g[0]), 0);
+        until_wanted(1);
+        struct book_txn *x = txn(b, BOOK_JOIN);
+        put(x, "b");
+        book_abort(x);
+        assert_int_equal(pthread_create(&thread[1], NULL, guest, &g[1]), 0);
+        (void)usleep(20000);
+        x = txn(b, BOOK_AGAIN);
+        put(x, "a");
+        assert_int_equal(book_commit_soft(x, NULL), OK);
+        book_bar(b, false);
+        for (size_t k = 0; k < ROWS(g); k++) {
+            assert_int_equal(pthread_join(thread[k], NULL), 0);
+            assert_true(g[k].saw);
+        }
+        hold(b, "c");
+        assert_true(book_is_held(b));                       /* as before */
+        end_book(b);
+    }
+}
+
+/* But not for ever: a disk may have no room for it. */
+static void *in_vain(void *arg)
+{
+    struct guest *g = arg;
+    struct book_txn *x = NULL;
+    g->saw = book_begin(g->b, g->mode, &x, NULL) == OK;
+    book_abort(x);
+    return NULL;
+}
+static void what_does_not_come_back(void **state)
+{
+    struct book *b = new_book();
+    struct guest g = { .b = b, .mode = BOOK_READ, .saw = true };
+    pthread_t thread;
+    (void)state;
+    hold(b, "a");
+    struct book_txn *x = txn(b, BOOK_JOIN);
+    put(x, "b");
+    book_abort(x);
+    assert_int_equal(pthread_create(&thread, NULL, in_vain, &g), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(g.saw);
+    end_book(b);
+}
+
 /* A bar that comes from elsewhere: what is held is committed, and nothing goes on in it. */
 static void barred_meanwhile(void **state)
 {
@@ -181,16 +247,6 @@ static void barred_meanwhile(void **state)
     assert_int_equal(book_begin(b, BOOK_JOIN, &x, NULL), ERR_STORE);
     assert_true(shows(b, BOOK_PAST, "a"));
     end_book(b);
-}
-
-struct guest { struct book *b; enum book_mode mode; bool saw; };
-static void *guest(void *arg)
-{
-    struct guest *g = arg;
-    struct book_txn *x = txn(g->b, g->mode);
-    g->saw = has(x, "a");
-    book_abort(x);
-    return NULL;
 }
 
 static void other_threads_wait(void **state)
@@ -316,18 +372,50 @@ static void *log_guest(void *arg)
 
 static void readers_of_the_log_wait(void **state)
 {
-    uint64_t last = 0;
+    (void)state;
+    for (unsigned lost = 0; lost < 2; lost++) {
+        uint64_t last = 0;
+        pthread_t thread;
+        open_log();
+        hold_record(1, "one", "");
+        hold_record(2, "two", "");
+        assert_int_equal(pthread_create(&thread, NULL, log_guest, &last), 0);
+        until_wanted(1);
+        assert_int_equal(newest_past(), 0);
+        if (lost == 1) {
+            log_abort(join(3, "three"));
+            (void)usleep(20000);
+            assert_ok(log_settle(t.s, &t.fault), &t.fault);
+        } else {
+            assert_ok(log_let_go(t.s, &t.fault), &t.fault);
+        }
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(last, 2);
+        tmp_store_close(&t);
+    }
+}
+
+/* Who cannot wait asks. */
+static void *asker(void *arg)
+{
+    (void)arg;
+    log_want(t.s);
+    log_want(t.s);
+    return NULL;
+}
+static void asked_without_waiting(void **state)
+{
     pthread_t thread;
     (void)state;
     open_log();
     hold_record(1, "one", "");
-    hold_record(2, "two", "");
-    assert_int_equal(pthread_create(&thread, NULL, log_guest, &last), 0);
-    until_wanted(1);
-    assert_int_equal(newest_past(), 0);
-    assert_ok(log_let_go(t.s, &t.fault), &t.fault);
+    log_want(t.s);                                          /* who holds it needs not ask */
+    assert_int_equal(atomic_load(&wanted), 0);
+    assert_int_equal(pthread_create(&thread, NULL, asker, NULL), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(last, 2);
+    assert_int_equal(atomic_load(&wanted), 1);
+    hold_record(2, "two", "");                              /* it is wanted: not held any longer */
+    assert_true(!log_is_held(t.s) && newest_past() == 2);
     tmp_store_close(&t);
 }
 
@@ -335,8 +423,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_next_goes_on), cmocka_unit_test(what_else_begins), cmocka_unit_test(nothing_is_held_for_ever),
-        cmocka_unit_test(an_aborted_one), cmocka_unit_test(barred_meanwhile), cmocka_unit_test(other_threads_wait),
+        cmocka_unit_test(an_aborted_one), cmocka_unit_test(others_wait_for_what_was_lost), cmocka_unit_test(what_does_not_come_back), cmocka_unit_test(barred_meanwhile), cmocka_unit_test(other_threads_wait),
         cmocka_unit_test(records_are_held), cmocka_unit_test(an_aborted_one_takes_them_along), cmocka_unit_test(readers_of_the_log_wait),
+        cmocka_unit_test(asked_without_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
