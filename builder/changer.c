@@ -574,6 +574,7 @@ void changer_stop(struct changer *ch)
     (void)pthread_mutex_lock(&ch->lock);
     ch->stopped = true;
     (void)pthread_mutex_unlock(&ch->lock);
+    changer_hold_stop(ch);
     full_stop(ch->full);
     drop(ch);
 }

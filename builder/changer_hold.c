@@ -7,10 +7,8 @@
 
 #define HOLD_MS 5               /* so old may be what another process reads, the command line's tools */
 
-/* Also where a group of general entries lost what the log held. While things are unsettled changer_settle does it, now and then. */
-static void let_go(void *changer)
+static void let_go(struct changer *ch)
 {
-    struct changer *ch = changer;
     struct fault fault = { "" };
     char why[FAULT_TEXT_MAX + 64];
     enum err err = source_let_go(ch->o.source, &fault), log_err = commit_let_go(ch->o.committer, err == OK ? &fault : NULL);
@@ -18,6 +16,13 @@ static void let_go(void *changer)
         err = log_err;
     if (err != OK)
         log_error("changes.hold", "err=%s next=\"brought back from log/ahead\"", log_quote(why, sizeof why, fault_text(&fault, err)));
+}
+
+/* Before a job. What a group of general entries lost comes back as well; while things are unsettled changer_settle does it, now and then. */
+static void before(void *changer)
+{
+    struct changer *ch = changer;
+    let_go(ch);
     if (!ch->unsettled)
         changer_hold_lost(ch);
 }
@@ -66,13 +71,20 @@ void changer_hold_lost(struct changer *ch)
 
 void changer_hold_open(struct changer *ch)
 {
-    queue_before(ch->o.queue, let_go, ch);
+    queue_before(ch->o.queue, before, ch);
     source_on_hold(ch->o.source, want, ch);
     commit_on_hold(ch->o.committer, changer_held, want, ch);
 }
 
-void changer_hold_close(struct changer *ch)
+/* The queue's end lets go of what is held; threads that read longer must not ask it then. */
+void changer_hold_stop(struct changer *ch)
 {
     source_on_hold(ch->o.source, NULL, NULL);
+    log_on_hold(ch->o.store, NULL, NULL);
+}
+
+void changer_hold_close(struct changer *ch)
+{
+    changer_hold_stop(ch);
     commit_on_hold(ch->o.committer, NULL, NULL, NULL);
 }

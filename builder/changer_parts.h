@@ -128,6 +128,7 @@ void changer_checkpoint_soon(void *changer);
 
 /* --- changer_hold.c --------------------------------------------------------------------------------------------------- */
 void changer_hold_open(struct changer *ch);
+void changer_hold_stop(struct changer *ch);         /* nothing more is held, and the queue is not asked for the end of what is; any thread */
 void changer_hold_close(struct changer *ch);        /* the queue is closed: nothing is held */
 /* In the writing thread: something may be held now. */
 void changer_held(void *changer);

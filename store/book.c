@@ -192,7 +192,7 @@ static enum err see_held(struct book *b, struct fault *fault)
 {
     if (hold_is_mine(&b->hold))
         return book_let_go(b, fault);
-    return hold_wait(&b->hold) == OK ? OK : fault_set(fault, ERR_NOTNOW, "%s: a change is on its way", env_path(b->env));
+    return hold_wait(&b->hold) == OK ? OK : fault_set(fault, ERR_STORE, "%s waits for a change that the log has: it is tried again soon", env_path(b->env));
 }
 
 static enum err lock_writer(struct book *b, struct fault *fault)
@@ -305,8 +305,8 @@ MUST_USE enum err book_hold(struct book_txn *t, struct fault *fault)
 {
     if (!hold_take(&t->book->hold))
         return book_commit_soft(t, fault);
+    t->book->env->softs += t->owes && t->book->env->anchored;      /* its commit counts the first */
     t->owes = true;
-    t->book->env->softs += t->book->env->anchored;
     t->book->held = t;
     return OK;
 }

@@ -51,8 +51,7 @@ MUST_USE enum err book_commit_soft(struct book_txn *t, struct fault *fault);
  * deleted something takes along what was held: then the book is barred, and who has what was kept does it again; until book_bar(b, false)
  * all others wait. Where nothing may be held it is book_commit_soft. */
 MUST_USE enum err book_hold(struct book_txn *t, struct fault *fault);
-/* want: asks the holder for book_let_go, as somebody waits; in any thread, it must not wait. NULL: nothing is held any more; only when
- * nothing is. */
+/* want: asks the holder for book_let_go, as somebody waits; in any thread, it must not wait. NULL: nothing more is held. */
 void book_on_hold(struct book *b, void (*want)(void *arg), void *arg);
 /* By the thread that holds it; the same thread's book_begin and book_settle do it themselves. Errors: as of book_commit_soft. */
 MUST_USE enum err book_let_go(struct book *b, struct fault *fault);

@@ -29,7 +29,7 @@ struct hold {
 
 void hold_open(struct hold *h);
 void hold_close(struct hold *h);        /* zeroed is not fine */
-/* Before the first hold_take, or when nothing is held. want: any thread; it must not wait for the holder. */
+/* want: called in any thread; it must not wait for the holder. NULL: nothing is taken any more, and nobody is asked. */
 void hold_allow(struct hold *h, void (*want)(void *arg), void *arg);
 bool hold_is_mine(struct hold *h);
 /* false: nothing may be held (any longer), commit now. */

@@ -397,8 +397,8 @@ MUST_USE enum err log_hold(struct log_txn *t, struct fault *fault)
 {
     if (!t->is_ahead || t->trims || t->cuts || !hold_take(&t->s->hold))
         return log_commit(t, fault);
+    t->s->log->softs += t->owes && t->s->log->anchored;     /* its commit counts the first */
     t->owes = true;
-    t->s->log->softs += t->s->log->anchored;
     t->s->held = t;
     return OK;
 }

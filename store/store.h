@@ -155,8 +155,8 @@ void log_abort(struct log_txn *t);                              /* NULL is fine 
  * are committed. An aborted one takes along what was held: log_settle has it again, and readers wait for that. All for the writing thread.
  *
  *     log_begin ─► log_ahead ─► log_hold ─► log_join ─► log_ahead ─► log_hold ─► ... ─► log_let_go */
-/* want: asks the writing thread for log_let_go, as a reader waits for it; called in any thread, it must not wait. NULL: nothing is
- * held, and log_hold is log_commit. Not while something is held. */
+/* want: asks the writing thread for log_let_go, as a reader waits for it; called in any thread, it must not wait. NULL: nothing more is
+ * held, and log_hold is log_commit. */
 void log_on_hold(struct store *s, void (*want)(void *arg), void *arg);
 MUST_USE enum err log_join(struct store *s, struct log_txn **out, struct fault *fault);
 MUST_USE enum err log_hold(struct log_txn *t, struct fault *fault);
