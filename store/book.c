@@ -222,7 +222,7 @@ static enum err write_begin(struct book_txn *t, bool again, struct fault *fault)
     if (!again && atomic_load(&b->barred)) {
         (void)pthread_mutex_unlock(&b->writer);
         if (hold_is_lost(&b->hold) && !hold_is_mine(&b->hold))
-            return write_begin(t, again, fault);        /* lost while the lock was waited for: until it is back, or a second */
+            return write_begin(t, again, fault);        /* lost while the lock was waited for: until it is back, or for long enough */
         return fault_set(fault, ERR_STORE, "%s waits for a change that the log has: it is tried again soon", env_path(b->env));
     }
     /* a reader that was killed keeps what commits free until it is noticed */

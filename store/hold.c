@@ -4,7 +4,8 @@
 #include "base/thread.h"
 
 #define WAIT_MOST_MS 10000      /* the holder waits for one flush of a disk at most */
-#define LOST_MOST_MS 1000       /* a disk that has no room may keep it from being done again for long */
+#define LOST_MOST_MS 3000       /* behind the loss: a disk that has no room may keep it from being done again for long */
+#define LOOK_MS 100
 
 void hold_open(struct hold *h)
 {
@@ -75,6 +76,7 @@ void hold_lose(struct hold *h)
 {
     (void)pthread_mutex_lock(&h->lock);
     h->lost = atomic_load(&h->on);
+    h->lost_ms = clock_mono_ms();
     h->n = 0;
     (void)pthread_mutex_unlock(&h->lock);
 }
@@ -105,19 +107,23 @@ void hold_ask(struct hold *h)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
+static bool is_worth_it(const struct hold *h, uint64_t from_ms)
+{
+    uint64_t now_ms = clock_mono_ms();
+    return h->lost ? now_ms < h->lost_ms + LOST_MOST_MS : now_ms < from_ms + WAIT_MOST_MS;
+}
+
 MUST_USE enum err hold_wait(struct hold *h)
 {
-    uint64_t from_ms = clock_mono_ms(), ms = 0;
+    uint64_t from_ms = clock_mono_ms();
     if (!atomic_load(&h->on))
         return OK;
     (void)pthread_mutex_lock(&h->lock);
     uint64_t round = h->round;
     bool mine = pthread_equal(h->by, pthread_self());
     ask(h);
-    while (atomic_load(&h->on) && !mine && h->round == round && ms < (h->lost ? LOST_MOST_MS : WAIT_MOST_MS)) {
-        (void)cond_rest(&h->dropped, &h->lock, LOST_MOST_MS - ms % LOST_MOST_MS);
-        ms = clock_mono_ms() - from_ms;
-    }
+    while (atomic_load(&h->on) && !mine && h->round == round && is_worth_it(h, from_ms))
+        (void)cond_rest(&h->dropped, &h->lock, LOOK_MS);
     bool over = !atomic_load(&h->on) || mine || h->round != round;
     (void)pthread_mutex_unlock(&h->lock);
     return over ? OK : ERR_NOTNOW;

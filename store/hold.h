@@ -21,6 +21,7 @@ struct hold {
     atomic_uint guests;         /* who writes next: nothing is held over them */
     pthread_t by;               /* what follows: under the lock */
     bool wanted, lost;
+    uint64_t lost_ms;           /* when (monotonic) */
     uint64_t round;             /* one more with each drop */
     void (*want)(void *arg);    /* makes the holder end it, soon; NULL: nothing is ever held */
     void *arg;

@@ -787,6 +787,7 @@ static enum err faulty_commit(struct source_txn *t, struct fault *fault)
 static void fail_commits(struct bed *b, enum err err, int which, int n)
 {
     bed_quiet(b);
+    bed_stall(b);                           /* the writing thread looks there, too */
     if (b->source->calls != &faulty.calls) {
         faulty.true_calls = b->source->calls;
         faulty.calls = *faulty.true_calls;
@@ -801,6 +802,7 @@ static void fail_commits(struct bed *b, enum err err, int which, int n)
     faulty.err = err;
     faulty.which = which;
     faulty.left = n;
+    bed_go(b);
 }
 
 static void commits_of_the_source_that_fail(void **state)

@@ -217,6 +217,7 @@ static enum err failing_again(struct source *s, struct bytes kept, struct fault 
 static void fail_commits(struct bed *b, unsigned n)
 {
     bed_quiet(b);
+    bed_stall(b);                           /* the writing thread looks there, too */
     failing.true_calls = b->source->calls;
     failing.calls = *failing.true_calls;
     failing.calls.begin = failing_begin;
@@ -225,6 +226,7 @@ static void fail_commits(struct bed *b, unsigned n)
     failing.calls.again = failing_again;
     failing.left = n;
     b->source->calls = &failing.calls;
+    bed_go(b);
 }
 
 static void copied_lags(struct bed *b, bool want)
@@ -291,6 +293,7 @@ static void held_and_lost(void **state)
     bed_open(&b);
     bed_whole(&b, CHANGE_CREATE, ZONE, BASE, NULL);
     bed_quiet(&b);
+    bed_stall(&b);
     failing.true_calls = b.source->calls;
     failing.calls = *failing.true_calls;
     failing.calls.begin = failing_begin;
@@ -299,7 +302,6 @@ static void held_and_lost(void **state)
     b.source->calls = &failing.calls;
     struct edit *good = edit_new(ZONE, "good 300 A 192.0.2.3\n", NULL), *bad = edit_new(ZONE, "broken 300 A 192.0.2.4\n", NULL);
     bad->c.author.via = VIA_UPDATE;         /* two groups, one right behind the other */
-    bed_stall(&b);
     bed_put(&b, &good->c);
     bed_put(&b, &bad->c);
     bed_go(&b);

@@ -167,6 +167,7 @@ static enum err faulty_commit(struct source_txn *t, struct fault *fault)
 static void fail_to_put_back(struct bed *b)
 {
     bed_quiet(b);
+    bed_stall(b);                           /* the writing thread looks there, too */
     faulty.true_calls = b->source->calls;
     faulty.calls = *faulty.true_calls;
     faulty.calls.begin = faulty_begin;
@@ -176,6 +177,7 @@ static void fail_to_put_back(struct bed *b)
     faulty.calls.event_add = faulty_event_add;
     faulty.left = 1;
     b->source->calls = &faulty.calls;
+    bed_go(b);
 }
 
 static void trim_log(struct bed *b)
