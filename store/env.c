@@ -12,6 +12,7 @@
 #define GROW_WAIT_US 1000000        /* a batch is over in far less */
 #define GROW_STEP_US 100
 #define RENEW_ROUNDS 16
+#define RENEW_MOST 1000
 #define DISK_FULL_BELOW ((uint64_t)1 << 20)
 
 /* Which folders this process has open: opening one a second time would drop LMDB's locks at the first close. */
@@ -287,20 +288,33 @@ static enum err wait_or_grow(struct env *e, bool outgrown, unsigned seen)
     return err;
 }
 
+/* false also where there is no slot for another reader. */
+static bool is_given_now(const struct reader *r)
+{
+    MDB_txn *probe;
+    if (mdb_txn_begin(r->env->mdb, NULL, MDB_RDONLY, &probe) != 0)
+        return false;
+    bool same = mdb_txn_id(probe) == mdb_txn_id(r->txn);
+    mdb_txn_abort(probe);
+    return same;
+}
+
 /* LMDB takes the number of the newest commit, then copies the meta page that this number stands in. When two commits pass
  * in between, the page is the later one's: its data under the number of the one before it, and whoever kept something by
- * that number would mix the two. A number that is still the newest after the copy proves that it did not happen. It never
- * becomes the newest when a writer died between its meta page and the number of it: then the last round counts, since
- * nobody commits. */
+ * that number would mix the two. A number that is still the newest after the copy proves that it did not happen. While a writer
+ * stands, or died, between its meta page and the number of it, that is not so: then a second transaction that gets the same
+ * number proves it, since nobody commits above that before. */
 static int renew(struct reader *r)
 {
     MDB_envinfo info;
     for (unsigned round = 0;; round++) {
         int rc = mdb_txn_renew(r->txn);
-        if (rc != 0 || round == RENEW_ROUNDS)
+        if (rc != 0)
             return rc;
         atomic_thread_fence(memory_order_acquire);
         if (mdb_env_info(r->env->mdb, &info) != 0 || info.me_last_txnid == mdb_txn_id(r->txn))
+            return 0;
+        if (round >= RENEW_ROUNDS && (is_given_now(r) || round == RENEW_MOST))
             return 0;
         mdb_txn_reset(r->txn);
     }
