@@ -7,6 +7,7 @@
  *     changer_stats.c  metrics
  *     changer_start.c  what the outbox still has: at the start, and behind a failure between source and store
  *     changer_ahead.c  the records' share in what goes ahead of the log
+ *     changer_tidy.c   events that are done and old rows, dropped
  *     changer_hold.c   what stays open behind a group, in the records and in the log, and when it ends
  *
  *     waiting ─► lanes, one per zone, in order of arrival ─► a group: the next of many lanes ─► group_run
@@ -86,6 +87,7 @@ void changer_tell(struct changer *ch, struct change *c);
 void changer_end(struct change *c, enum change_end end, enum err err, const struct fault *fault);
 /* Into its lane, behind all others or before them. */
 void changer_line_up(struct changer *ch, struct change *c, bool first);
+/* --- changer_tidy.c --------------------------------------------------------------------------------------------------- */
 /* These events are in the store, up to that transaction. ERR_NOMEM: they stay, and are built again at the next start. */
 MUST_USE enum err changer_done(struct changer *ch, const uint64_t *events, size_t n);
 /* Drops them in t, and puts the mark there. Behind its commit: changer_dropped. */
@@ -95,6 +97,7 @@ void changer_dropped(struct changer *ch, size_t n);
 MUST_USE enum err changer_tidy(struct changer *ch, bool *left, struct fault *fault);
 /* A job that does it, soon. */
 void changer_tidy_soon(struct changer *ch, uint64_t delay_ms);
+/* --- changer.c, again ------------------------------------------------------------------------------------------------ */
 /* A job that tries again what could not be built. */
 void changer_again_soon(struct changer *ch);
 struct source_mark changer_place(struct changer *ch);       /* of the newest transaction */

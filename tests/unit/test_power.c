@@ -276,7 +276,8 @@ static void records_follow_the_log(void **state)
     }
 }
 
-/* A group that fails behind its first row goes on in the transaction of one that was told: that one is there, at once and in all three. */
+/* A group that fails behind its first row goes on in the transaction of one that was told: that one is there, at once and in all three
+ * (builder/changer_hold.c). */
 static enum err failing_row_put(struct source_txn *t, uint64_t zone, const struct row *row, struct fault *fault)
 {
     bool is_meant = name_equal(row->owner, bytes_of("\6broken\7example\3com", 20));
