@@ -13,9 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #define SHORT_MS 1000                   /* for strangers, while places are short or too many come from one address */
 #define SHORT_OF 8                      /* places that are free at most, then */
+#define LINGER_MS 2000                  /* for a client that goes on sending what was refused, */
+#define LINGER_BYTES ((size_t)16 << 20) /* and how much of it */
 
 struct connection {
     struct bufferevent *bev;            /* one reference of ours */
@@ -27,6 +30,8 @@ struct connection {
     long refused;                       /* what its room was, when the body is larger, or HTTP_ROOM_BUSY; 0: it is taken */
     long told;                          /* the same of the request that came whole last: the head behind it may be there already */
     long coming;                        /* its body may grow to that */
+    uint64_t lingers_ms;                /* since then it is all but closed; 0: it is not */
+    size_t thrown;                      /* away, since then */
     bool has_head;                      /* of the request that is coming; what follows is its body */
     uint8_t *head; size_t head_len;     /* with limits.room: HTTP_HEAD_MAX bytes, freed with the place */
 };
@@ -224,6 +229,48 @@ static bool is_too_old(const struct http_server *s, const struct connection *c, 
            || (c->peer[0] != '\0' && older_strangers(s, c) >= HTTP_STRANGERS_MAX);
 }
 
+/* --- the end of a refused one ---------------------------------------------------------------------------------------- */
+static void throw_input(struct connection *c)
+{
+    struct evbuffer *input = bufferevent_get_input(c->bev);
+    c->thrown += evbuffer_get_length(input);
+    (void)evbuffer_drain(input, evbuffer_get_length(input));
+    if (c->thrown > LINGER_BYTES)
+        (void)bufferevent_disable(c->bev, EV_READ);
+}
+
+static void on_thrown(struct bufferevent *bev, void *arg)
+{
+    struct connection *c = place_at(arg, bev);
+    if (c != NULL)
+        throw_input(c);
+}
+
+static void on_left(struct bufferevent *bev, short what, void *arg)
+{
+    (void)what, (void)arg;
+    (void)bufferevent_disable(bev, EV_READ);
+}
+
+/* evhttp has sent the reply and let go of it. Were it closed while its client sends the body that nobody wants, the kernel would
+ * tell the client so before it has read the reply; so what comes is thrown away for a moment (RFC 9112 section 9.6). false: it may
+ * be closed; nobody lingers while places are short. */
+static bool lingers(struct http_server *s, struct connection *c, uint64_t now)
+{
+    if (c->refused == 0 || s->open_n + SHORT_OF > HTTP_CONNECTIONS_MAX)
+        return false;
+    if (c->lingers_ms == 0) {
+        c->lingers_ms = now;
+        (void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, s);
+        bufferevent_setcb(c->bev, on_thrown, NULL, on_left, s);
+        limit_input(c->bev, 0);
+        (void)shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+        (void)bufferevent_enable(c->bev, EV_READ);
+        throw_input(c);
+    }
+    return now - c->lingers_ms < LINGER_MS && (bufferevent_get_enabled(c->bev) & EV_READ) != 0;
+}
+
 /* evhttp limits neither the number of its connections nor the time that a slow one takes. So we hold a reference to each:
  * one whose callbacks are gone was freed by evhttp and gives up its place, one that is too old is told that its peer left. */
 static void sweep(struct http_server *s)
@@ -233,11 +280,12 @@ static void sweep(struct http_server *s)
         struct connection *c = &s->open[i];
         bufferevent_event_cb on_event = NULL;
         void *evcon = NULL;
-        bufferevent_getcb(c->bev, NULL, NULL, &on_event, &evcon);
+        if (c->lingers_ms == 0)
+            bufferevent_getcb(c->bev, NULL, NULL, &on_event, &evcon);
         look_at_peer(c, on_event != NULL ? evcon : NULL);
         if (on_event != NULL && is_too_old(s, c, now)) {
             bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
-        } else if (on_event == NULL) {
+        } else if (on_event == NULL && !lingers(s, c, now)) {
             place_free(c);
             *c = s->open[--s->open_n];
         }

@@ -6,7 +6,8 @@
  * While all places are taken, further connections wait in the listener's backlog. A connection that nobody has vouched for yet
  * (http_server_trust; without `room` its first whole request does) has HTTP_STRANGER_MS from its begin, and one second while
  * places are short or more of its kind come from the same address: so whoever only holds connections holds them for moments,
- * and those who work keep theirs. */
+ * and those who work keep theirs. A connection whose body was refused is read on for a moment behind its reply, so that a client which sends
+ * first and reads then has the reply. */
 #ifndef AZOTH_BASE_HTTP_SERVER_H
 #define AZOTH_BASE_HTTP_SERVER_H
 

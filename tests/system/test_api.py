@@ -401,6 +401,15 @@ def test_bodies(lab):
     big = api.ask("PATCH", "/v1/zones/example.com/rrsets", b" " * (5 << 20))       # also when all of it is sent at once
     assert big.status == 413 and "/import" in big.json()["error"]
     api = Api(core)
+    # and when it goes on being sent after the reply, up to some MB
+    with socket.create_connection((HOST, core.ports["api"]), timeout=30) as s:
+        s.sendall(f"PATCH /v1/zones/example.com/rrsets HTTP/1.1\r\nHost: x\r\nX-API-Key: {API_KEY}\r\nContent-Length: {12 << 20}\r\n\r\n".encode())
+        assert s.recv(4096).startswith(b"HTTP/1.1 413")
+        for _ in range(12):
+            time.sleep(0.05)
+            s.sendall(b" " * (1 << 20))
+        s.shutdown(socket.SHUT_WR)
+        assert b"HTTP" not in b"".join(iter(lambda: s.recv(65536), b""))
 
     # zone files that come at the same time share what is kept for them
     def importing():
