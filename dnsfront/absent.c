@@ -93,6 +93,7 @@ bool find_denied(struct lookup *l, const struct subject *s, uint16_t qtype, stru
     if (cursor_prev(l->cursor, &before) != OK || !shares(before, k, n->zone, &encloser) || encloser >= k->labels)
         return false;
     *f = (struct finding){ .what = FOUND_NXDOMAIN, .zone = n->zone, .owner = encloser, .before = before, .header = n->header };
+    l->edges = (struct gap_edges){ before.key, last ? (struct bytes){ 0 } : behind.key };
     return true;
 }
 

@@ -55,6 +55,7 @@ void answerer_share(struct answerer *a, struct cache *c, unsigned worker)
         return;
     a->cache = c;
     a->worker = worker;
+    a->gaps = cache_gaps(c, worker);
     a->look.headers = cache_keeps(c) ? c : NULL;
     a->look.worker = worker;
     a->look.watch = (struct watch){ .changes = cache_changes(c), .drops = &a->look.counts->cache_drops };
@@ -213,6 +214,24 @@ static void answer_anew(struct answerer *a, struct reply *r, const struct cache_
     a->look.trace.changes = NULL;
 }
 
+/* The question's name as a key, which answer_in takes as well. NULL: it makes none. */
+static const struct rrkey *key_of_question(struct answerer *a, const struct reply *r)
+{
+    if (a->asked == NULL && rrkey_of_name(r->q.qname, &a->spare.owner) == OK)
+        a->asked = &a->spare;
+    return a->asked != NULL ? &a->asked->owner : NULL;
+}
+
+/* The name is not there, in a zone that proves it by NSEC. k: its key. */
+static bool answer_gap(struct answerer *a, struct reply *r, const struct rrkey *k, const struct absence *n)
+{
+    if (!gaps_find(a->gaps, &a->look.watch, k, n->zone, r))
+        return false;
+    a->said.kind = ANSWER_NXDOMAIN;
+    a->said.name = bytes_of(r->q.qname.ptr + n->apex_at, r->q.qname.len - n->apex_at);
+    return true;
+}
+
 /* A question that the cache has no answer to under its name. */
 static void answer_missed(struct answerer *a, struct reply *r, const struct cache_key *key)
 {
@@ -221,6 +240,8 @@ static void answer_missed(struct answerer *a, struct reply *r, const struct cach
     struct absence n;
     bool absent = find_absence(&a->look, bytes_of(key->name, key->name_len + 1u), key->hash, &n);
     bool proves = absent && n.ours && r->q.dnssec_ok && n.header->soa.sigs > 0;
+    bool gap = proves && !n.starred && !n.header->has_nsec3 && a->gaps != NULL;
+    const struct rrkey *k = gap ? key_of_question(a, r) : NULL;
     a->denies = absent && r->q.dnssec_ok ? proves : a->denies;
     if (absent && n.starred && !proves) {
         if (find_plain(a, r, key, &n)) {
@@ -234,9 +255,17 @@ static void answer_missed(struct answerer *a, struct reply *r, const struct cach
         stat_add(&counts->absent, 1);
         return;
     }
+    if (k != NULL && answer_gap(a, r, k, &n)) {
+        stat_add(&counts->gaps, 1);
+        a->denies = false;                      /* no descent so far */
+        return;
+    }
     a->look.absence = absent && n.starred != proves ? &n : NULL;
+    a->look.edges = (struct gap_edges){ 0 };
     answer_anew(a, r, key, star);
     a->look.absence = NULL;
+    if (k != NULL && a->look.edges.low.len > 0)
+        gaps_keep(a->gaps, &a->look.watch, k, n.zone, a->look.edges, r);
 }
 
 /* A question of class IN, from the cache or into it. */

@@ -55,6 +55,7 @@ struct answer_counters {
     stat_count broken;              /* stored values that did not read: SERVFAIL */
     stat_count descents[STEP_N], steps[STEP_N];
     stat_count absent;              /* names told not to be there without a descent */
+    stat_count gaps;                /* and with the proof of that, as it was sent for another name */
     stat_count cache_hits, cache_misses, cache_stores;
     stat_count cache_drops;         /* of everything kept: nobody could say what changed */
 };

@@ -3,6 +3,7 @@
 #define AZOTH_DNSFRONT_ANSWER_PARTS_H
 
 #include "dnsfront/cache.h"
+#include "dnsfront/gaps.h"
 #include "dnsfront/proof.h"
 
 struct prepared {                   /* a query of the batch */
@@ -22,6 +23,7 @@ struct answerer {
     struct proofs proofs;
     struct answer_said said;                    /* of the last answer */
     struct cache *cache;                        /* NULL: none */
+    struct gaps *gaps;                          /* this worker's, of the cache; NULL: none */
     unsigned worker;                            /* whose part of it is written */
     uint32_t zone_place;                        /* of the link at hand, in the table of changes */
     struct cache_key key;                       /* of a question that was not prepared */
@@ -33,6 +35,7 @@ struct answerer {
     uint64_t leaves_version;                    /* of the view in which they were counted; 0: none yet */
     bool foresees;
     const struct foretold *asked;               /* the question at hand; NULL: nothing was made ready */
+    struct foretold spare;                      /* for one that was not: its name alone */
     struct foreseen foreseen[ANSWER_BATCH];     /* where the look-ups end */
     struct foretold foretold[ANSWER_BATCH];     /* one of each */
 };

@@ -1,5 +1,6 @@
 #include "dnsfront/cache.h"
 
+#include "dnsfront/gaps.h"
 #include "dnsfront/known.h"
 
 #include <assert.h>
@@ -35,6 +36,8 @@ struct cache {
     size_t memory_bytes;
     word *slots;
     uint64_t bucket_mask;
+    struct gaps **gaps;             /* of each worker */
+    unsigned gaps_n;
     unsigned rings_n;               /* 0: no answers are kept */
     struct ring *rings;             /* of worker i: 2 i for answers with records, 2 i + 1 for others */
 };
@@ -91,20 +94,36 @@ static enum err memory_open(struct cache *c, uint64_t bytes, unsigned workers)
     return OK;
 }
 
+/* *taken: what that came to. */
+static enum err gaps_lay(struct cache *c, uint64_t bytes, unsigned workers, uint64_t *taken)
+{
+    enum err err = OK;
+    if ((c->gaps = calloc(workers, sizeof *c->gaps)) == NULL)
+        return ERR_NOMEM;
+    for (; err == OK && c->gaps_n < workers; c->gaps_n++) {
+        err = gaps_open(&c->gaps[c->gaps_n], bytes / workers);
+        *taken += gaps_bytes(c->gaps[c->gaps_n]);
+    }
+    return err;
+}
+
 MUST_USE enum err cache_open(struct cache **out, uint64_t bytes, unsigned workers, const uint64_t secret[2])
 {
     struct cache *c = calloc(1, sizeof *c);
+    uint64_t gaps = 0;
     uint64_t stamps = bytes / 32;               /* of 8 bytes each: a 32nd of names can change before two share a place */
     enum err err = c == NULL ? ERR_NOMEM : changes_open(&c->changes, stamps / sizeof(word), secret[0]);
     if (err == OK && (c->rings = aligned_alloc(LINE, 2 * workers * sizeof *c->rings)) == NULL)
         err = ERR_NOMEM;
     if (err == OK)
         err = known_open(&c->known, bytes / 16);
+    if (err == OK)
+        err = gaps_lay(c, c->known != NULL ? bytes / 16 : 0, workers, &gaps);        /* only the filter's names ask for them */
     if (err == OK) {
         uint64_t names = c->known != NULL ? c->known->bytes : 0;
         c->changes->known = c->known;
         c->secret = secret[1];
-        err = memory_open(c, bytes - stamps - names, workers);
+        err = memory_open(c, bytes - stamps - names - gaps, workers);
     }
     if (err != OK) {
         cache_close(c);
@@ -120,6 +139,9 @@ void cache_close(struct cache *c)
         return;
     changes_close(c->changes);
     known_close(c->known);
+    for (unsigned i = 0; i < c->gaps_n; i++)
+        gaps_close(c->gaps[i]);
+    free(c->gaps);
     if (c->memory != NULL)
         (void)munmap(c->memory, c->memory_bytes);
     free(c->rings);
@@ -128,6 +150,7 @@ void cache_close(struct cache *c)
 
 struct changes *cache_changes(struct cache *c) { return c->changes; }
 struct known *cache_known(struct cache *c) { return c->known; }
+struct gaps *cache_gaps(struct cache *c, unsigned worker) { return c->gaps[worker]; }
 bool cache_keeps(const struct cache *c) { return c->rings_n > 0; }
 
 /* --- keys ----------------------------------------------------------------------------------------------------------- */

@@ -25,14 +25,15 @@
 #define CACHE_RING_WORDS_MIN 4096u  /* 32 KiB: less per ring is no cache */
 
 struct cache;
-/* bytes: for everything, its changes table and the filter of known names (known.h) included; less than is of use: only that
- * table, for zone headers. Half of the
- * memory is touched only when it fills. workers: 1..256. secret: random, so that nobody outside can
- * choose names that fall into one bucket. ERR_NOMEM. */
+struct gaps;
+/* bytes: for everything, its changes table, the filter of known names (known.h) and the workers' gaps (gaps.h) included; less
+ * than is of use: only that table, for zone headers. Half of the memory is touched only when it fills. workers: 1..256.
+ * secret: random, so that nobody outside can choose names that fall into one bucket. ERR_NOMEM. */
 MUST_USE enum err cache_open(struct cache **out, uint64_t bytes, unsigned workers, const uint64_t secret[2]);
 void cache_close(struct cache *c);                          /* NULL is fine */
 struct changes *cache_changes(struct cache *c);
 struct known *cache_known(struct cache *c);                 /* NULL: too small for it */
+struct gaps *cache_gaps(struct cache *c, unsigned worker);  /* of worker 0..; NULL: the same */
 bool cache_keeps(const struct cache *c);                    /* false: too small for answers */
 
 struct cache_key {

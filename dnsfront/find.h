@@ -29,6 +29,9 @@ struct absence {
     const struct zone_entry *header;
 };
 
+/* The keys around a name's place; high empty: there is none behind it. Borrowed from the view. */
+struct gap_edges { struct bytes low, high; };
+
 struct lookup {                     /* what every look-up of a worker works with */
     struct cursor *cursor;
     struct view *view;
@@ -39,6 +42,7 @@ struct lookup {                     /* what every look-up of a worker works with
     struct watch watch;             /* what changed since something was kept */
     struct trace trace;             /* what this answer hangs on */
     const struct absence *absence;  /* of the question's name; NULL: it may be there */
+    struct gap_edges edges;         /* what find_denied found around the name; low empty before */
     const struct foreseen *foreseen;        /* of the question, with find_key; NULL: nothing was */
     uint64_t version;               /* of the view, this query */
     unsigned budget;                /* of FIND_ZONE_SEEKS, this look-up */

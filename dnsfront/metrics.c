@@ -111,6 +111,8 @@ static void page_cache(const struct server *s, struct stat_page *p)
     stat_value(p, "azoth_dns_cache_drops_total", NULL, SUM(s, answers.cache_drops));
     stat_head(p, "azoth_dns_absent_total", "counter", "names told not to be there without a descent, by the filter of known names");
     stat_value(p, "azoth_dns_absent_total", NULL, SUM(s, answers.absent));
+    stat_head(p, "azoth_dns_gaps_total", "counter", "names told not to be there with the proof that was sent for another name");
+    stat_value(p, "azoth_dns_gaps_total", NULL, SUM(s, answers.gaps));
     stat_head(p, "azoth_dns_names_fills_total", "counter", "times that the filter of known names was filled from the store");
     stat_value(p, "azoth_dns_names_fills_total", NULL, s->filler != NULL ? stat_get(&filler_stats(s->filler)->fills) : 0);
 }

@@ -272,14 +272,26 @@ static size_t common_bytes(const uint8_t *a, const uint8_t *b, size_t len)
 
 /* A label of k ends with the only 00 in it, and no label begins with one; so where the bytes are equal up to an end in k,
  * the key has the same end there, and what lies behind the key's own terminator cannot pass for a label. */
-unsigned rrkey_common(const struct rrkey *k, struct bytes key)
+static unsigned whole_labels(const struct rrkey *k, size_t same)
 {
     unsigned n = k->labels;
-    size_t len = k->at[n] < key.len ? k->at[n] : key.len;
-    size_t same = common_bytes(k->buf, key.ptr, len);
     while (k->at[n] > same)
         n--;
     return n;
+}
+
+unsigned rrkey_common(const struct rrkey *k, struct bytes key)
+{
+    size_t len = k->at[k->labels];
+    return whole_labels(k, common_bytes(k->buf, key.ptr, len < key.len ? len : key.len));
+}
+
+int rrkey_compare(const struct rrkey *k, struct bytes labels, unsigned *common)
+{
+    size_t len = k->at[k->labels], least = len < labels.len ? len : labels.len;
+    size_t same = common_bytes(k->buf, labels.ptr, least);
+    *common = whole_labels(k, same);
+    return same < least ? (int)k->buf[same] - (int)labels.ptr[same] : (len > least) - (labels.len > least);
 }
 
 size_t rrkey_beside(const struct rrkey *k, struct bytes key, unsigned *labels, unsigned *common)

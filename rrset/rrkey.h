@@ -63,6 +63,8 @@ MUST_USE enum err rrkey_split(struct bytes key, struct rrkey_parts *out);
 MUST_USE enum err rrkey_name(struct bytes key, struct name *out, uint16_t *slot);
 /* How many labels, from the root, the key's owner shares with k. Safe on any bytes. */
 unsigned rrkey_common(const struct rrkey *k, struct bytes key);
+/* The same with the order of both: < 0, 0 or > 0 as k stands before those labels (each with its end), at them or behind. */
+int rrkey_compare(const struct rrkey *k, struct bytes labels, unsigned *common);
 /* Length of the owner prefix of a key (labels and terminator); 0: malformed. Fast, for the query path. */
 size_t rrkey_owner_len(struct bytes key);
 /* The same, with the labels of that owner and those that it shares with k; in one look, which skips what is shared. */

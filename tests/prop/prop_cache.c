@@ -42,7 +42,8 @@ static const char *const asked[] = { "m.", "a.m.", "b.m.", "c.m.", "www.m.", "a.
                                      "far.away.", "e.e.m.", "e.e.e.m.", "ns.m.", "ns.a.m.", "n.c.m.", "a.b.c.m.", "q.c.u.", ".",
                                      "s.", "q.w.s.", "x.cut.s.", "x.a.ent.s.", "no.s.", "ent.s.", "t.", "q.w.t.", "x.cut.t.",
                                      "x.a.ent.t.", "no.t.", "ent.t.", "cut.t.", "c.s.", "q.e.k.m.", "e.k.m.", "h.e.k.m.", "q.h.e.k.m.", "d.h.e.k.m.", "q.g.h.e.k.m.", "d.g.h.e.k.m.",
-                                     "*.k.m.", "cut.s.", "q.w.k.m.", "q.e.k.m.", "r.k.m." };
+                                     "*.k.m.", "cut.s.", "q.w.k.m.", "q.e.k.m.", "r.k.m.",
+                                     "q.s.", "zz.s.", "aa.s.", "q.b.s.", "q.e.e.s.", "r.c.s.", "q.a.b.s.", "bb.bb.s." };
 
 static const char *pick(struct rnd *r, const char *const *list, size_t n) { return list[rnd_below(r, (uint32_t)n)]; }
 
@@ -415,7 +416,7 @@ static void fill_names(struct run *t)
 static void cached_is_as_built(void **state)
 {
     struct run *t = calloc(1, sizeof *t);
-    uint64_t hits = 0, misses = 0, stores = 0, drops = 0, absent = 0;
+    uint64_t hits = 0, misses = 0, stores = 0, drops = 0, absent = 0, gaps = 0;
     (void)state;
     t->seed = seed_from_env(1);
     const char *rounds = getenv("AZOTH_ROUNDS");
@@ -445,6 +446,7 @@ static void cached_is_as_built(void **state)
             stores += stat_get(&c->cache_stores);
             drops += stat_get(&c->cache_drops);
             absent += stat_get(&c->absent);
+            gaps += stat_get(&c->gaps);
         }
         for (unsigned i = 0; i < READERS; i++)
             reader_close(&t->reader[i]);
@@ -452,9 +454,10 @@ static void cached_is_as_built(void **state)
         cache_close(t->cache);
         bed_close(&t->bed);
     }
-    print_message("%llu hits, %llu misses, %llu kept, %llu times all dropped, %llu names known to be absent\n", (unsigned long long)hits,
-                  (unsigned long long)misses, (unsigned long long)stores, (unsigned long long)drops, (unsigned long long)absent);
-    assert_true(hits > 0 && stores > 0 && drops > 0 && absent > 0);
+    print_message("%llu hits, %llu misses, %llu kept, %llu times all dropped, %llu names known to be absent, %llu in gaps\n",
+                  (unsigned long long)hits, (unsigned long long)misses, (unsigned long long)stores, (unsigned long long)drops,
+                  (unsigned long long)absent, (unsigned long long)gaps);
+    assert_true(hits > 0 && stores > 0 && drops > 0 && absent > 0 && gaps > 0);
     free(t);
 }
 

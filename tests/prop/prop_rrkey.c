@@ -84,6 +84,10 @@ static void check_common(const struct name *a, const struct name *b)
     unsigned got = rrkey_common(&k, kb), want = common_by_names(name_bytes(a), name_bytes(b));
     if (got != want)
         fail_msg("seed %llu: %u labels in common, not %u", (unsigned long long)seed, got, want);
+    struct bytes labels = bytes_of(kb.ptr, kb.len - 3);         /* without end and slot */
+    int order = rrkey_compare(&k, labels, &got), by_bytes = bytes_compare(bytes_of(k.buf, k.at[k.labels]), labels);
+    if (got != want || (order < 0) != (by_bytes < 0) || (order > 0) != (by_bytes > 0))
+        fail_msg("seed %llu: %u labels in common, not %u; order %d, not %d", (unsigned long long)seed, got, want, order, by_bytes);
     bytes_free(kb);
 }
 

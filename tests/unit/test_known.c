@@ -129,16 +129,19 @@ static void ask_signed(struct front *f, const char *text)
     bytes_free(bed_ask(&f->bed, &q));
 }
 
-/* A proof of NXDOMAIN: one descent for the name itself, none for the wildcard once its NSEC was sent, until the zone changes. */
+/* A proof of NXDOMAIN: one descent for the name itself, none where a name beside it was denied (gaps.h), none for the wildcard
+ * once its NSEC was sent, until the zone changes. */
 static void proofs_of_absent_names(void **state)
 {
     static const char zone[] = "$TTL 300\n@ SOA ns h %u 2 3 4 5\n@ RRSIG SOA 13 1 300 20300101000000 20200101000000 1 k. AAAA\n"
                                "@ NS ns\n@ NSEC ns NS SOA RRSIG NSEC\nns A 192.0.2.1\nns NSEC @ A RRSIG NSEC\n*.x A 192.0.2.4\n";
     static const struct { const char *why, *name; bool commit; unsigned exact, proof; } prices[] = {
         { "the first name: the wildcard's NSEC is looked for", "nz.k.", false, 1, 1 },
-        { "another name", "ny.k.", false, 1, 0 },
+        { "a name elsewhere", "na.k.", false, 1, 1 },
+        { "beside the first: it is in the same gap", "ny.k.", false, 0, 0 },
         { "after a commit to the zone", "nx.k.", true, 1, 1 },
-        { "and then", "nw.k.", false, 1, 0 },
+        { "elsewhere", "nb.k.", false, 1, 1 },
+        { "and then", "nw.k.", false, 0, 0 },
     };
     struct front f;
     char text[sizeof zone + 16];
@@ -172,9 +175,11 @@ static void descents_foreseen(void **state)
         { "two have been answered before",               { "a.k.", "e.k.", "b.k.", "f.k." },  false, "nyny" },
         { "with DO they are other answers",              { "a.k.", "e.k.", "b.k.", "f.k." },  true,  "yyyy" },
         { "two are not there",                           { "x.k.", "ns.k.", "y.k.", "g.k." }, false, "nyny" },
-        { "with DO that takes a proof, as was not known", { "x.k.", "v.k.", "y.k.", "w.k." },  true,  "nnnn" },
-        { "now it is",                                   { "t.k.", "v.k.", "y.k.", "w.k." },  true,  "yyyy" },
+        { "with DO that takes a proof, as was not known", { "x.k.", "aa.k.", "bb.k.", "cc.k." },  true,  "nnnn" },
+        { "now it is",                                   { "t.k.", "v.k.", "dd.k.", "ee.k." },  true,  "yyyy" },
         { "but not without DO",                          { "t.k.", "v.k.", "y.k.", "w.k." },  false, "nnnn" },
+        { "these lie in gaps, as was not known",         { "t.k.", "v.k.", "ab.k.", "bc.k." },  true,  "yyyy" },
+        { "now it is",                                   { "t.k.", "v.k.", "ab.k.", "bc.k." },  true,  "nnnn" },
     };
     struct answerer *a;
     struct front f;
