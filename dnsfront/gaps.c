@@ -10,7 +10,7 @@
 #define NONE UINT32_MAX
 #define LOOKS 256u                  /* after so many it is counted anew how many found something: */
 #define FOUND_LEAST 26u             /* fewer of these, and only one name in RESTS is looked for */
-#define RESTS 8u
+#define RESTS 32u
 #define HANDS 16u                   /* gaps asked in turn who may go */
 
 struct gap {
