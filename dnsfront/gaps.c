@@ -18,7 +18,6 @@ struct gap {
     uint32_t place;                 /* in it: of the zone, with all below */
     uint16_t body_len;
     uint8_t low_len, high_len;
-    uint8_t zone;                   /* labels of its apex */
     uint8_t low_common, high_common;            /* labels that the names of this answer share with the owners beside them */
     uint8_t ns, pointers;
     bool bounded;                   /* false: nothing of the zone is behind it, and there is no high */
@@ -42,7 +41,7 @@ struct gaps {
 };
 
 static_assert(GAPS_MAX <= 1u << 16, "a gap's number stands in 16 bits");
-static_assert(KEY_MAX <= UINT8_MAX && NAME_LABELS_MAX <= UINT8_MAX, "lengths and labels stand in a byte");
+static_assert(KEY_MAX <= UINT8_MAX && NAME_LABELS_MAX <= UINT8_MAX, "lengths and counts of labels stand in a byte");
 
 MUST_USE enum err gaps_open(struct gaps **out, uint64_t bytes)
 {
@@ -287,7 +286,6 @@ static bool describe(struct gap *p, const struct watch *w, const struct rrkey *k
         return false;
     keep_labels(p->low, &p->low_len, low);
     keep_labels(p->high, &p->high_len, high);
-    p->zone = (uint8_t)zone;
     p->ns = (uint8_t)r->ns;
     p->body_len = (uint16_t)body;
     p->pointers = 0;
