@@ -114,6 +114,7 @@ def instructions_of(make, dataset, mix, folder, build, core, count):
     try:
         wrapper = ["env", f"LD_PRELOAD={small_map(folder)}", *VALGRIND, f"--cachegrind-out-file={counted}.%p"]
         server.start(dataset, folder, dns_peers.free_port(), wrapper)
+        server.settle()
         with dns_measure.Client(build / "bench/bench-udp", core, dataset.questions[mix], dataset.signed) as client:
             answered = client.ask(server.port, 120, 0, count)["answered"]
         server.process.terminate()

@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import time
+import urllib.request
 
 HOST = "127.0.0.1"
 START_S = 180
@@ -132,6 +133,9 @@ class Server:
                 time.sleep(0.05)            # children of it that are ending too; what is left then is killed
         self.log.close()
 
+    def settle(self):
+        """Until it has done what it does beside its first answers."""
+
     def prepare(self):
         pass
 
@@ -178,6 +182,15 @@ class Azoth(Server):
 
     def arguments(self):
         return [*self.command(), "-c", str(self.folder / "azoth.yaml")]
+
+    def settle(self, timeout=60):
+        """The filter of known names is filled by a thread of low priority."""
+        end = time.monotonic() + timeout
+        while self.caches and time.monotonic() < end:
+            with urllib.request.urlopen(f"http://{HOST}:{self.http_port}/metrics", timeout=30) as page:
+                if re.search(r"^azoth_dns_names_fills_total [1-9]", page.read().decode(), re.M):
+                    return
+            time.sleep(0.2)
 
     def version(self):
         return ""
