@@ -18,7 +18,8 @@
 #define SHORT_MS 1000                   /* for strangers, while places are short or too many come from one address */
 #define SHORT_OF 8                      /* places that are free at most, then */
 #define LINGER_MS 2000                  /* for a client that goes on sending what was refused, */
-#define LINGER_BYTES ((size_t)16 << 20) /* and how much of it */
+#define LINGER_BYTES ((size_t)16 << 20) /* and how much of it; of a stranger's */
+#define LINGER_STRANGER ((size_t)1 << 20)
 
 struct connection {
     struct bufferevent *bev;            /* one reference of ours */
@@ -210,7 +211,7 @@ static unsigned older_strangers(const struct http_server *s, const struct connec
     unsigned n = 0;
     for (unsigned i = 0; i < s->open_n; i++) {
         const struct connection *o = &s->open[i];
-        n += o != c && !o->trusted && strcmp(o->peer, c->peer) == 0
+        n += o != c && !o->trusted && o->lingers_ms == 0 && strcmp(o->peer, c->peer) == 0
              && (o->opened_ms < c->opened_ms || (o->opened_ms == c->opened_ms && o < c));
     }
     return n;
@@ -235,7 +236,7 @@ static void throw_input(struct connection *c)
     struct evbuffer *input = bufferevent_get_input(c->bev);
     c->thrown += evbuffer_get_length(input);
     (void)evbuffer_drain(input, evbuffer_get_length(input));
-    if (c->thrown > LINGER_BYTES)
+    if (c->thrown > (c->trusted ? LINGER_BYTES : LINGER_STRANGER))
         (void)bufferevent_disable(c->bev, EV_READ);
 }
 

@@ -182,7 +182,7 @@ static struct gap *gap_at(const struct gaps *g, const struct watch *w, const str
         if (side == INSIDE && good)
             return p;
         *stale |= !good;
-        if (side == BEHIND)
+        if (side == BEHIND && good)             /* what is true no more says nothing of others that begin there */
             break;
     }
     return NULL;
@@ -407,15 +407,13 @@ void gaps_keep(struct gaps *g, const struct watch *w, const struct rrkey *k, uns
     struct sought s = sought_of(w, k, zone, low_of(&made));
     uint32_t at = place_for(g, &s), same = same_low(g, at, &s, &made), number;
     drop_inside(g, at + same, &s, &made);
+    if (!note_pointers(&made, r, first_common(&made, k, r)))
+        return;
     uint32_t old = same_place(g, w, at, same, &made);
     if (old == NONE && (same >= SAME_LOW || (number = number_for(g, w)) == NONE))
         return;
     if (old != NONE)
         number = take_out(g, old);
-    if (!note_pointers(&made, r, first_common(&made, k, r))) {
-        give_back(g, number);
-        return;
-    }
     at = place_for(g, &s);
     memmove(g->order + at + 1, g->order + at, (g->n - at) * sizeof *g->order);
     g->order[at] = (struct order){ (s.order.tag & ~UINT64_C(0xffff)) | number, s.order.front };

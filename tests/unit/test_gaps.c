@@ -195,6 +195,26 @@ static void owners_go(void **state)
     }
 }
 
+/* An owner that is not below the apex alone goes: what was kept beside it says nothing any more, and hides nothing. */
+static void a_deep_owner_goes(void **state)
+{
+    static const char *const deep[] = { "_acme.foo A 192.0.2.1\n_acme.foo NSEC x A RRSIG NSEC\nx A 192.0.2.1\nx NSEC @ A RRSIG NSEC\n",
+                                        "x A 192.0.2.1\nx NSEC @ A RRSIG NSEC\n" };
+    struct twins t;
+    char name[32];
+    (void)state;
+    twins_open(&t, 4 << 20);
+    load_g(&t, 1, deep[0]);
+    assert_true(!ask_one(&t, "ca.g.") && !ask_one(&t, "0.foo.g."));
+    load_g(&t, 2, deep[1]);
+    assert_false(ask_one(&t, "ga.g."));
+    for (unsigned i = 0; i < 20; i++) {
+        (void)snprintf(name, sizeof name, "g%u.g.", i);
+        assert_true(ask_one(&t, name));
+    }
+    twins_close(&t);
+}
+
 /* More closest enclosers beside one gap than it has answers: the first ones keep theirs as long as they are asked for, else others
  * get them in time. */
 static void many_enclosers(void **state)
@@ -254,7 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { 
         cmocka_unit_test(names_of_a_gap), cmocka_unit_test(gaps_give_way), cmocka_unit_test(alone_in_the_store), cmocka_unit_test(root_zone),
-        cmocka_unit_test(owners_go), cmocka_unit_test(many_enclosers), cmocka_unit_test(signatures), cmocka_unit_test(little_memory),
+        cmocka_unit_test(owners_go), cmocka_unit_test(a_deep_owner_goes), cmocka_unit_test(many_enclosers), cmocka_unit_test(signatures), cmocka_unit_test(little_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
