@@ -253,9 +253,6 @@ static void front_write(const struct front *f, uint64_t out[2])
 
 static size_t words_for(size_t bytes) { return (bytes + 7) / 8; }
 
-/* Where the body begins in the message. */
-static size_t body_at(const struct reply *r) { return DNS_HEADER_LEN + (size_t)r->q.question_len; }
-
 static bool name_is(const word *e, const struct cache_key *k)
 {
     uint64_t differs = 0;

@@ -1,10 +1,11 @@
 #include "dnsfront/gaps.h"
 
+#include "dnsfront/cache.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
 #define KEY_MAX 80                  /* of an owner beside a gap: real ones have 10 to 30 bytes */
-#define BODY_MAX 1232
 #define POINTERS_MAX 16             /* three RRsets with three signatures each make 14 */
 #define SAME_LOW 3u                 /* answers of one gap: one for each encloser */
 #define NONE UINT32_MAX
@@ -24,7 +25,7 @@ struct gap {
     bool asked;                     /* for, since its place was wanted */
     int16_t at[POINTERS_MAX], target[POINTERS_MAX];         /* from the body's first byte on; < 0: in the question */
     uint8_t low[KEY_MAX], high[KEY_MAX];        /* labels of an owner, as in a key (rrkey.h) */
-    uint8_t body[BODY_MAX];
+    uint8_t body[CACHE_BODY_MAX];
 };
 /* The gaps by zone, front, low. tag: a hash of the zone's apex, with the gap's number as its low 16 bits. */
 struct order { uint64_t tag, front; };
@@ -154,8 +155,6 @@ static bool rests(struct gaps *g)
     return g->rests && ++g->skipped % RESTS != 0;
 }
 
-static size_t body_at(const struct reply *r) { return DNS_HEADER_LEN + (size_t)r->q.question_len; }
-
 static bool put_body(const struct gap *p, struct reply *r)
 {
     size_t body = body_at(r);
@@ -281,7 +280,7 @@ static bool describe(struct gap *p, const struct watch *w, const struct rrkey *k
         high.len = 0;
         p->high_common = 0;
     }
-    if (p->low_common < zone || low.len > KEY_MAX || high.len > KEY_MAX || body > BODY_MAX || r->ns > UINT8_MAX
+    if (p->low_common < zone || low.len > KEY_MAX || high.len > KEY_MAX || body > CACHE_BODY_MAX || r->ns > UINT8_MAX
         || p->low_common >= k->labels || p->high_common >= k->labels)
         return false;
     keep_labels(p->low, &p->low_len, low);

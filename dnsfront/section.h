@@ -38,6 +38,8 @@ struct reply {
     struct { uint8_t labels; uint32_t serial; } version;
     struct proofs *proofs;          /* of this message (proof.h); set for questions of class IN */
 };
+/* Where the body begins in the message. */
+static inline size_t body_at(const struct reply *r) { return DNS_HEADER_LEN + (size_t)r->q.question_len; }
 enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL };
 
 /* --- options.c ---------------------------------------------------------------------------------------------------- */

@@ -662,7 +662,7 @@ static void an_idle_core_has_an_empty_outbox(void **state)
     bed_open(&b);
     bed_whole(&b, CHANGE_CREATE, ZONE, BASE, NULL);
     bed_edit(&b, ZONE, "other 300 A 192.0.2.1\n", NULL);
-    assert_true(bed_events(&b) > 0);                /* the next group, or a moment of quiet, drops them */
+    assert_true(bed_events(&b) > 0);                /* the next group, or a moment of quiet, drops them (builder/changer_tidy.c) */
     while (bed_events(&b) > 0)
         (void)usleep(20000);
     bed_close(&b);
